@@ -1,0 +1,41 @@
+/*
+ * identity.h - who a data directory is.
+ *
+ * The file DIR/identity: two copies in blocks of IDENTITY_BLOCK_LEN bytes,
+ * each with a checksum and a sequence number; the valid copy with the higher
+ * number counts, and an update writes the other one and syncs it.  Both bad:
+ * the server takes no part until it is replaced under a new id.  Format:
+ * raftwal(5).
+ *
+ * The boot counter is raised and durable before the server says anything to
+ * anybody, so that whatever it names with its boot is unique.
+ */
+#ifndef RAFTD_IDENTITY_H
+#define RAFTD_IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "raftctl/errtext.h"
+#include "raftwal/disk.h"
+
+#define IDENTITY_ID_LEN 16
+#define IDENTITY_BLOCK_LEN 4096
+#define IDENTITY_FORMAT 1
+
+struct identity {
+	uint8_t cluster[IDENTITY_ID_LEN];
+	uint8_t uuid[IDENTITY_ID_LEN]; /* of this directory */
+	uint64_t id;
+	uint64_t boot;
+	uint64_t format; /* of the whole directory */
+};
+
+/* -ENOENT: the directory is new.  -EBADMSG: both copies are bad. */
+int identity_read(struct disk *, struct identity *, struct errtext *);
+/* Writes and syncs; creates the file if need be. */
+int identity_write(
+    struct disk *, const struct identity *, struct errtext *);
+
+#endif

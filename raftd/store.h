@@ -1,0 +1,56 @@
+/*
+ * store.h - the jobs that the host gives to storage.
+ *
+ * A job belongs to storage from store_submit() until the host gets it back
+ * by host_stored(), in the order of submission.  raftd runs jobs on its
+ * storage thread, taking all that wait into one write and one sync; the
+ * simulator runs them at times it chooses.  store_run() is what both do.
+ */
+#ifndef RAFTD_STORE_H
+#define RAFTD_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "raftd/blob.h"
+#include "raftwal/wal.h"
+
+#define STORE_JOBS_MAX 64	       /* in the queue at once */
+#define STORE_BYTES_MAX (64u << 20)    /* in the queue at once, soft */
+#define STORE_PIECES_MAX 64	       /* of one job */
+#define STORE_READ_MAX (4u << 20)      /* one read of old entries */
+
+enum store_kind {
+	STORE_WRITE, /* records, durable when it comes back */
+	STORE_READ,  /* old entries for a peer that is behind */
+};
+
+struct store_job {
+	STAILQ_ENTRY(store_job) link;
+	enum store_kind kind;
+	int error; /* out: 0 or -errno */
+	uint32_t group;
+	/* WRITE */
+	int iovcnt;
+	struct iovec iov[STORE_PIECES_MAX]; /* whole records */
+	struct blob *blob[STORE_PIECES_MAX]; /* what iov points into */
+	size_t bytes;
+	uint64_t index, term;		/* last entry in the log with it */
+	uint64_t hard_term, hard_vote;	/* in force with it */
+	/* READ */
+	uint64_t from, to, last; /* last: out */
+	struct blob *out;	 /* the host's, cap is the limit */
+};
+STAILQ_HEAD(store_queue, store_job);
+
+/*
+ * Run jobs[0..n) against the log: writes that stand together become one
+ * batch; one sync covers all writes.  Fills error, last and out->len.
+ * A failed write or sync is in every write job from there on.
+ * *syncs counts them, may be NULL.
+ */
+void store_run(struct wal *, struct store_job **jobs, size_t n);
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * wal.h - the write-ahead log: one per server, for all of its groups.
+ *
+ * What it holds: Raft entries, each group's hard state (term and vote) and
+ * small facts about peers, as the records of record.h, in batches.  A batch
+ * is what one call of wal_write() was given: it is written with one write
+ * and made durable with one sync, or it was never there.
+ *
+ * Append-only: a suffix that a new leader overwrites is not cut in place.
+ * An entry hides every earlier record of its group with the same or a higher
+ * index.
+ *
+ * How a crash is told from damage stands in raftwal(5): each batch names the
+ * position up to which everything is known to be synced and chains the
+ * checksum of the batch before; wal_mark() adds a mark after the last sync,
+ * when the server goes idle or closes.  At open,
+ *	- an invalid batch past every proven position is a torn tail: cut,
+ *	  after its bytes were copied to quarantine/;
+ *	- an invalid one before it is damage: wal_open() says so in the
+ *	  report and never shortens a group's log behind its caller's back.
+ *
+ * Segments are written over space that was zeroed or used before, never over
+ * merely allocated extents; the next one is made ready ahead of its use.
+ *
+ * Ownership: the caller's batches are borrowed during the call.
+ * Threads: wal_write(), wal_sync(), wal_mark(), wal_prepare() belong to one
+ * thread (raftd: the storage thread), and so does wal_read().
+ * Errors: -errno.  After a failed write or sync the log accepts nothing.
+ */
+#ifndef RAFTWAL_WAL_H
+#define RAFTWAL_WAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "raftctl/errtext.h"
+#include "raftwal/disk.h"
+#include "raftwal/record.h"
+
+#define WAL_SEGMENT_SIZE_DEFAULT (16u * 1024 * 1024)
+#define WAL_SEGMENT_SIZE_MIN (64u * 1024)
+#define WAL_SEGMENT_SIZE_MAX (1u << 30)
+#define WAL_BATCH_LEN_MAX (RECORD_PAYLOAD_MAX + 64u * 1024) /* one batch */
+
+struct wal;
+
+struct wal_options {
+	uint32_t segment_size; /* 0: default; a batch may exceed it and then
+				  has a segment of its own size */
+	bool read_only;	       /* tools: nothing is cut, nothing is created */
+	bool no_sync;	       /* --unsafe-no-fsync */
+	uint64_t server_id;    /* in each segment's header; 0 when read_only */
+};
+
+/* What recovery found for one group. */
+struct wal_group {
+	uint32_t group;
+	uint64_t term; /* hard state; 0 if none was ever written */
+	uint64_t vote; /* server id, 0 nobody */
+	uint64_t first; /* first index kept; 1 without compaction */
+	uint64_t last;	/* last index, first - 1 when there is no entry */
+	bool damaged;	/* entries that were once durable are missing: the
+			   caller must not vote on this log as it stands */
+	uint64_t last_known; /* the last index it is known to have had */
+};
+
+struct wal_report {
+	uint64_t segments, records, bytes;
+	uint64_t torn_bytes; /* cut, or would be cut when read_only */
+	uint64_t damaged;    /* problems that are not a torn tail */
+	char text[256];	     /* the first problem, "" if none */
+};
+
+/*
+ * Opens the log below DIR/wal, creating it if the directory has none, and
+ * recovers.  replay_cb is called for every record that counts, entries in
+ * index order within a group, in one pass, before wal_open() returns; the
+ * record is valid during the call; non-zero stops and is returned.
+ * -EBADMSG only when nothing sensible can be read (report->text says what).
+ */
+typedef int (*wal_replay_cb)(const struct record *, void *ctx);
+int wal_open(struct disk *, const struct wal_options *, wal_replay_cb, void *ctx,
+    struct wal **, struct wal_report *, struct errtext *);
+void wal_close(struct wal *); /* writes a mark if all is synced */
+
+/* Groups found at open, by group number. */
+size_t wal_groups(const struct wal *, const struct wal_group **);
+
+/* Append one batch: each iovec holds whole sealed records back to back.
+ * Written, not yet durable. */
+int wal_write(struct wal *, const struct iovec *, int iovcnt);
+/* Everything written is durable when this returns 0. */
+int wal_sync(struct wal *);
+/* Vouch for the last sync on disk; call when idle.  Cheap, not synced. */
+int wal_mark(struct wal *);
+/* Make the next segment ready, a bounded piece of work a call: 1 there is
+ * more to do, 0 it is ready. */
+int wal_prepare(struct wal *);
+
+/*
+ * Entries [from..to] of a group as sealed records back to back into buf, as
+ * many whole ones as fit (at least the first, or -EMSGSIZE with *len the
+ * size it needs).  -ENOENT: from is not in the log (any more).
+ * -EBADMSG: the bytes on disk are damaged.
+ */
+int wal_read(struct wal *, uint32_t group, uint64_t from, uint64_t to,
+    uint8_t *buf, size_t cap, size_t *len, uint64_t *last);
+
+struct wal_stat {
+	uint64_t segments, bytes, records, batches, syncs;
+	uint64_t write_ns, sync_ns; /* sums; the clock is the caller's: 0 in
+				       the simulator */
+};
+void wal_stat(const struct wal *, struct wal_stat *);
+
+/* ---- walking a directory, for tools: read-only, nothing is judged ------ */
+
+struct wal_place {
+	char file[32]; /* "wal/0000000000000001.wal" */
+	uint64_t offset;
+	uint64_t len;	   /* with padding */
+	bool checksum_ok;
+	bool hidden;	   /* a later record overwrote it */
+	const char *what;  /* "record", "batch", "mark", "header" */
+};
+
+typedef int (*wal_walk_cb)(
+    const struct wal_place *, const struct record *, void *ctx);
+int wal_walk(struct disk *, wal_walk_cb, void *ctx, struct errtext *);
+
+struct wal_problem {
+	char file[32];
+	uint64_t offset, len;
+	uint32_t group;
+	uint64_t index, term; /* 0 when unknown */
+	const char *problem;  /* "torn" "damaged" "missing" "chain" */
+	char detail[192];
+};
+
+typedef int (*wal_problem_cb)(const struct wal_problem *, void *ctx);
+/* Judges a whole directory; 0 when it was read, whatever it found. */
+int wal_check(struct disk *, wal_problem_cb, void *ctx, struct wal_report *,
+    struct errtext *);
+
+#endif
