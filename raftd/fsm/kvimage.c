@@ -135,7 +135,7 @@ kvstore_save(const struct fsm *f, int (*write)(void *ctx, const void *, size_t),
 	put32(head + 8, f->group);
 	put32(head + 12, 0);
 	put64(head + 16, f->rev);
-	put64(head + 24, f->time);
+	put64(head + 24, MUTANT(93) ? 0 : f->time);
 	put64(head + 32, f->applied);
 	put64(head + 40, f->keys);
 	put64(head + 48, f->bytes);
@@ -213,9 +213,11 @@ kvstore_load(struct fsm *f, int (*read)(void *ctx, void *, size_t), void *ctx)
 	if (memcmp(head, magic, sizeof(magic)) != 0 ||
 	    get32(head + 8) != f->group || get32(head + 12) != 0)
 		return -EBADMSG;
+	if (get64(head + 16) > INT64_MAX)
+		return -EBADMSG;
 	f->rev = f->floor = get64(head + 16);
 	f->time = get64(head + 24);
-	f->applied = get64(head + 32);
+	f->applied = MUTANT(99) ? 0 : get64(head + 32);
 	keys = get64(head + 40);
 	for (i = 0; r == 0 && i < keys; i++)
 		r = load_record(f, read, ctx, &last);

@@ -175,7 +175,8 @@ history_pop(struct fsm *f)
 	h->first++;
 	h->count--;
 	h->bytes -= history_charge(r);
-	f->floor = r->mod_rev;
+	if (!MUTANT(97))
+		f->floor = r->mod_rev;
 	free(r->older);
 	r->older = NULL;
 	if (r->flags == RECORD_TOMBSTONE) {
@@ -241,7 +242,8 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 		return -ENOMEM;
 	cur = tree_record(&f->tree, path);
 	if (record_is_live(cur)) {
-		digest_sub(&f->sum, record_digest(cur));
+		if (!MUTANT(92))
+			digest_sub(&f->sum, record_digest(cur));
 		f->keys--;
 		f->bytes -= (uint64_t)cur->key_len + cur->value_len;
 	}
@@ -280,7 +282,7 @@ kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
 		memcpy(r->bytes + key.len, record_value(cur), head);
 	if (value.len > 0)
 		memcpy(r->bytes + key.len + head, value.p, value.len);
-	r->create_rev = cur != NULL ? cur->create_rev : rev;
+	r->create_rev = cur != NULL && !MUTANT(94) ? cur->create_rev : rev;
 	r->version = cur != NULL ? cur->version + 1 : 1;
 	r->mod_rev = rev;
 	if (enter(f, path, r) < 0) {

@@ -256,6 +256,8 @@ tree_find(
 	unsigned d, at;
 
 	p->found = false;
+	if (key == NULL)
+		key = (const uint8_t *)""; /* memcmp wants a pointer */
 	for (d = 0; d < t->depth; d++) {
 		at = node_search(n, key, len, &equal);
 		p->node[d] = n;
