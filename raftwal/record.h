@@ -41,6 +41,8 @@ enum record_kind {
 	RECORD_STATE = 16,  /* hard state: term is the current term, payload
 			       u64 vote, a server id or 0 for nobody */
 	RECORD_PEER = 17,   /* what is known of a peer: raftwal(5) */
+	RECORD_DAMAGE = 18, /* the group's log lost entries that were durable,
+			       or has them again: raftwal(5) */
 };
 
 struct record {
