@@ -26,7 +26,7 @@ CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DRAFTKIT_VERSION='"$(VERSION)"' \
 CFLAGS_ALL = -std=c11 $(WARN) $(OPT) -pthread -MMD -MP \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS = -levent_pthreads -levent_core -lmsgpackc -ljansson -linih -lbsd -lm
+LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lbsd -lm
 
 # Folders that are libraries, in link order: who knows comes before the known.
 LIBDIRS = loadgen raftd raftd/fsm raftd/core raftsnap raftwal raftctl faults
