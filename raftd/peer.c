@@ -580,6 +580,7 @@ inbound_accept(struct inbound *in, uint64_t msgid, const struct host_hello *h)
 		if (!is_same)
 			host_peer_gone(ps->host, h->id, now());
 	}
+	host_peer_linked(ps->host, h->id, now());
 	if (p != NULL) {
 		p->inbound = in;
 		if (p->state == LINK_DOWN)

@@ -48,6 +48,7 @@ struct server {
 	unsigned clients; /* listeners that service does not own yet */
 	struct event *timer;
 	uint64_t timer_ns; /* when it will fire, UINT64_MAX never */
+	bool due;	   /* the next turn need not wait for anything */
 	struct event *signal[SERVER_SIGNALS];
 	bool stopping, done;
 	uint64_t stop_ns; /* stopping: the grace ends */
@@ -270,7 +271,7 @@ timer_cb(evutil_socket_t fd, short what, void *arg)
 static void
 set_timer(struct server *s, uint64_t at_ns, uint64_t now_ns)
 {
-	uint64_t left = at_ns > now_ns ? at_ns - now_ns : 0;
+	uint64_t left = at_ns - now_ns;
 	struct timeval tv;
 
 	if (at_ns >= s->timer_ns)
@@ -315,7 +316,9 @@ turn(struct server *s)
 		    (host_drained(s->host) && service_flushed(s->service) &&
 			storage_open_jobs(s->storage) == 0);
 	}
-	set_timer(s, next, t.mono_ns);
+	s->due = next <= t.mono_ns || host_busy(s->host);
+	if (!s->due)
+		set_timer(s, next, t.mono_ns);
 }
 
 static void
@@ -326,7 +329,7 @@ loop(struct server *s)
 	turn(s);
 	while (!s->done) {
 		flags = EVLOOP_ONCE;
-		if (host_busy(s->host))
+		if (s->due)
 			flags |= EVLOOP_NONBLOCK;
 		(void)event_base_loop(s->base, flags);
 		turn(s);

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "raftd/now.h"
+
 /* Without a job for so long the log is idle and gets its mark. */
 #define STORAGE_IDLE_NS 20000000
 
@@ -54,15 +56,22 @@ take(struct store_queue *q, struct store_job **jobs)
 	return n;
 }
 
+/* True if there were writes; those know then how long they took. */
 static bool
-any_write(struct store_job **jobs, size_t n)
+run_timed(struct wal *wal, struct store_job **jobs, size_t n)
 {
+	uint64_t from = now().mono_ns, took;
+	bool wrote = false;
 	size_t i;
 
+	store_run(wal, jobs, n);
+	took = now().mono_ns - from;
 	for (i = 0; i < n; i++)
-		if (jobs[i]->kind == STORE_WRITE)
-			return true;
-	return false;
+		if (jobs[i]->kind == STORE_WRITE) {
+			jobs[i]->sync_ns = took;
+			wrote = true;
+		}
+	return wrote;
 }
 
 /* ---- the thread: called and left with the lock held -------------------- */
@@ -95,8 +104,7 @@ run_jobs(struct storage *s)
 	n = take(&s->todo, jobs);
 	s->busy = true;
 	pthread_mutex_unlock(&s->lock);
-	wrote = any_write(jobs, n);
-	store_run(s->wal, jobs, n);
+	wrote = run_timed(s->wal, jobs, n);
 	pthread_mutex_lock(&s->lock);
 	s->busy = false;
 	if (wrote)
@@ -321,8 +329,7 @@ storage_run_here(struct storage *s)
 		return false;
 	}
 	while ((n = take(&s->fresh, jobs)) > 0) {
-		wrote = any_write(jobs, n) || wrote;
-		store_run(s->wal, jobs, n);
+		wrote = run_timed(s->wal, jobs, n) || wrote;
 		for (i = 0; i < n; i++)
 			STAILQ_INSERT_TAIL(&q, jobs[i], link);
 		s->stat.in_place++;
@@ -368,6 +375,10 @@ storage_free(struct storage *s)
 		pthread_mutex_unlock(&s->lock);
 		(void)pthread_join(s->thread, NULL);
 	}
+	/* Done, or never begun: they go back to whoever owns them. */
+	return_jobs(s, &s->done);
+	return_jobs(s, &s->todo);
+	return_jobs(s, &s->fresh);
 	if (s->wake != NULL)
 		event_free(s->wake);
 	if (s->efd >= 0)

@@ -54,8 +54,8 @@ bool storage_run_here(struct storage *);
 /* Jobs that are not back. */
 uint64_t storage_open_jobs(const struct storage *);
 void storage_stat(struct storage *, struct storage_stat *);
-/* Runs what was handed over to its end, and joins the thread.  What comes
- * back after this is dropped.  NULL is fine. */
+/* Runs what was handed over to its end, joins the thread and gives every job
+ * back, also those that were never run.  NULL is fine. */
 void storage_free(struct storage *);
 
 #endif
