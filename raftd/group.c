@@ -61,6 +61,13 @@ put_state(struct group *g)
 }
 
 void
+group_put_commit(struct group *g)
+{
+	if (g->commit > g->commit_logged)
+		put_state(g);
+}
+
+void
 group_put_peer(struct group *g, const struct peer *p)
 {
 	uint8_t payload[16 + IDENTITY_ID_LEN];

@@ -464,7 +464,10 @@ host_turn(struct host *h, struct host_time now)
 	}
 	group_refresh(g);
 	dispatch_turn(g);
-	/* Hand to storage before sending: the disk starts earlier. */
+	/* Hand to storage before sending: the disk starts earlier.  What is
+	 * committed rides along, so that replay need not ask anybody. */
+	if (h->fill != NULL)
+		group_put_commit(g);
 	if (h->fill != NULL)
 		submit_fill(h);
 	feed_peers(g);

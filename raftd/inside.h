@@ -176,7 +176,9 @@ void group_read(struct group *);
 void group_stored(struct group *, const struct store_job *);
 void group_refresh(struct group *);
 void group_flush_held(struct group *);
-/* A peer's own record of what we know of it. */
+/* Names what is committed to the log, if the log does not know it. */
+void group_put_commit(struct group *);
+/* A record of what we know of a peer. */
 void group_put_peer(struct group *, const struct peer *);
 /* Takes over the configuration of an entry, dropping those from index on. */
 int group_config_push(
