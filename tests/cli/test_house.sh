@@ -36,6 +36,9 @@ planted "an edge against the layers" 'raftctl -> raftwal/crc32c.h' $file \
     "$head#include \"raftwal/crc32c.h\"\n"
 planted "an include without its folder" 'without its folder' $file \
     "$head#include \"mp.h\"\n"
+planted "a library in the wrong room" 'raftd -> <event2/event.h>' \
+    raftd/planted.c "$(printf '%s' "$head" | sed 's/raftctl/raftd/')\
+#include <event2/event.h>\n"
 planted "the core knows nobody" 'raftd/core -> raftctl/mp.h' \
     raftd/core/planted.c "$head#include \"raftctl/mp.h\"\n"
 planted "a header that does not compile alone" 'compile alone' \
