@@ -159,7 +159,7 @@ static const struct {
     {"value-max", "64M", 0},
     {"value-max", "1B", 0},
     {"value-max", "65M", -EINVAL},
-    {"value-max", "1048576", -EINVAL},
+    {"value-max", "1048576", 0},
     {"value-max", "64k", -EINVAL},
     {"key-max", "4K", 0},
     {"key-max", "4097B", -EINVAL},
