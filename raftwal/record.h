@@ -66,7 +66,7 @@ static inline size_t
 record_size(uint32_t len)
 {
 	return (RECORD_HEADER_LEN + (size_t)len + RECORD_ALIGN - 1) &
-	    ~(size_t)(RECORD_ALIGN - 1);
+	       ~(size_t)(RECORD_ALIGN - 1);
 }
 
 /*
