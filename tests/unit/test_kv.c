@@ -534,6 +534,8 @@ START_TEST(test_an_unknown_option_is_refused_by_name)
 	kv_ops.advance(h.f, ++h.index, h.stamp);
 	mp_put_kv_bool(put_params("k", 1, "v", 1, 1), "if_absnet", true);
 	assert_refused("put", WIRE_USAGE, "if_absnet");
+	mp_put_kv_bool(put_params("k", 1, "v", 1, 1), "\xff\n%s", true);
+	assert_refused("put", WIRE_USAGE, "no such option: '??%s'");
 	mp_put_kv_bool(key_params("k", 1), "if_absent", true);
 	assert_refused("delete", WIRE_USAGE, "if_absent");
 	mp_put_kv_u64(key_params("k", 1), "limit", 1);
