@@ -40,8 +40,8 @@ struct disk {
 };
 
 struct disk_ops {
-	int (*open)(void *ctx, const char *path, int flags,
-	    struct disk_file **);
+	int (*open)(
+	    void *ctx, const char *path, int flags, struct disk_file **);
 	void (*close)(void *ctx, struct disk_file *);
 	/* Reads up to len; short only at the end of the file. */
 	int64_t (*read)(void *ctx, struct disk_file *, void *buf, size_t len,
@@ -55,7 +55,7 @@ struct disk_ops {
 	int (*truncate)(void *ctx, struct disk_file *, uint64_t size);
 	int (*rename)(void *ctx, const char *from, const char *to);
 	int (*unlink)(void *ctx, const char *path);
-	int (*mkdir)(void *ctx, const char *path); /* -EEXIST is an error */
+	int (*mkdir)(void *ctx, const char *path);    /* -EEXIST is an error */
 	int (*sync_dir)(void *ctx, const char *path); /* "." is the root */
 	/* Calls fn for each name but . and .., in byte order. */
 	int (*list)(void *ctx, const char *path,
@@ -67,8 +67,8 @@ struct disk_ops {
  * its LOCK file; -EWOULDBLOCK when another process holds it.
  */
 struct errtext;
-int disk_real_open(const char *dir, bool create, bool lock, struct disk *,
-    struct errtext *);
+int disk_real_open(
+    const char *dir, bool create, bool lock, struct disk *, struct errtext *);
 void disk_real_close(struct disk *);
 
 /*

@@ -57,11 +57,11 @@ struct wal_options {
 /* What recovery found for one group. */
 struct wal_group {
 	uint32_t group;
-	uint64_t term; /* hard state; 0 if none was ever written */
-	uint64_t vote; /* server id, 0 nobody */
-	uint64_t first; /* first index kept; 1 without compaction */
-	uint64_t last;	/* last index, first - 1 when there is no entry */
-	bool damaged;	/* entries that were once durable are missing: the
+	uint64_t term;	     /* hard state; 0 if none was ever written */
+	uint64_t vote;	     /* server id, 0 nobody */
+	uint64_t first;	     /* first index kept; 1 without compaction */
+	uint64_t last;	     /* last index, first - 1 when there is no entry */
+	bool damaged;	     /* entries that were once durable are missing: the
 			   caller must not vote on this log as it stands */
 	uint64_t last_known; /* the last index it is known to have had */
 };
@@ -81,8 +81,8 @@ struct wal_report {
  * -EBADMSG only when nothing sensible can be read (report->text says what).
  */
 typedef int (*wal_replay_cb)(const struct record *, void *ctx);
-int wal_open(struct disk *, const struct wal_options *, wal_replay_cb, void *ctx,
-    struct wal **, struct wal_report *, struct errtext *);
+int wal_open(struct disk *, const struct wal_options *, wal_replay_cb,
+    void *ctx, struct wal **, struct wal_report *, struct errtext *);
 void wal_close(struct wal *); /* writes a mark if all is synced */
 
 /* Groups found at open, by group number. */
@@ -120,10 +120,10 @@ void wal_stat(const struct wal *, struct wal_stat *);
 struct wal_place {
 	char file[32]; /* "wal/0000000000000001.wal" */
 	uint64_t offset;
-	uint64_t len;	   /* with padding */
+	uint64_t len; /* with padding */
 	bool checksum_ok;
-	bool hidden;	   /* a later record overwrote it */
-	const char *what;  /* "record", "batch", "mark", "header" */
+	bool hidden;	  /* a later record overwrote it */
+	const char *what; /* "record", "batch", "mark", "header" */
 };
 
 typedef int (*wal_walk_cb)(

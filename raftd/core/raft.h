@@ -46,15 +46,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RAFT_NONE 0		/* no server; ids start at 1 */
-#define RAFT_MEMBERS_MAX 16	/* voters and learners, both halves of a joint
+#define RAFT_NONE 0 /* no server; ids start at 1 */
+#define RAFT_MEMBERS_MAX \
+	16 /* voters and learners, both halves of a joint
 				   configuration together */
 #define RAFT_MSGS_MAX (2 * RAFT_MEMBERS_MAX + 4) /* in one output */
-#define RAFT_RUNS_MAX 64	/* terms in one append message */
+#define RAFT_RUNS_MAX 64	  /* terms in one append message */
 #define RAFT_APPEND_CONFIGS_MAX 2 /* configuration entries in one append */
-#define RAFT_READS_MAX 64	/* read rounds that wait, per group */
-#define RAFT_INFLIGHT_MAX 256	/* appends on the way to one peer */
-#define RAFT_CONFIGS_MAX 4	/* configurations after the applied one */
+#define RAFT_READS_MAX 64	  /* read rounds that wait, per group */
+#define RAFT_INFLIGHT_MAX 256	  /* appends on the way to one peer */
+#define RAFT_CONFIGS_MAX 4	  /* configurations after the applied one */
 
 /* Monotonic time in nanoseconds; only differences mean anything. */
 struct raft_time {
@@ -130,7 +131,7 @@ struct raft_msg {
 			bool transfer; /* the leader asked for it: ignore the
 					  leader's lease */
 		} vote;
-		struct { /* both replies */
+		struct {	       /* both replies */
 			uint64_t term; /* the one that was asked for */
 			bool granted;
 		} vote_reply;
@@ -165,8 +166,8 @@ struct raft_msg {
 			uint64_t last; /* last index of the follower */
 		} heartbeat_reply;
 		struct {
-			uint64_t boot; /* of the asking server */
-			uint64_t id;   /* the asker's, unique in its boot */
+			uint64_t boot;	/* of the asking server */
+			uint64_t id;	/* the asker's, unique in its boot */
 			uint64_t index; /* reply only */
 			bool ok;	/* reply only */
 		} read;
@@ -193,8 +194,8 @@ enum raft_event_type {
 	RAFT_EV_PEER_DOWN, /* its connection closed: it has certainly gone or
 			      been cut off just now */
 	RAFT_EV_PEER_UP,
-	RAFT_EV_CHANGE,	  /* propose a configuration */
-	RAFT_EV_TRANSFER, /* hand leadership to id, RAFT_NONE picks one */
+	RAFT_EV_CHANGE,	   /* propose a configuration */
+	RAFT_EV_TRANSFER,  /* hand leadership to id, RAFT_NONE picks one */
 	RAFT_EV_STEP_DOWN, /* stop leading now (sick disk, clock jump) */
 	RAFT_EV_TYPE_COUNT
 };
@@ -221,7 +222,7 @@ struct raft_event {
 		} applied;
 		struct {
 			uint64_t id;
-		} peer; /* PEER_DOWN, PEER_UP, TRANSFER */
+		} peer;			   /* PEER_DOWN, PEER_UP, TRANSFER */
 		struct raft_config config; /* CHANGE */
 	} u;
 };
@@ -254,8 +255,8 @@ struct raft_output {
 	struct raft_msg msg[RAFT_MSGS_MAX];
 	uint32_t read_count;
 	struct raft_read_done read[RAFT_READS_MAX];
-	uint64_t snapshot_to; /* a peer needs what the log has no more */
-	bool leader_changed;  /* role, leader or term differ from before */
+	uint64_t snapshot_to;	   /* a peer needs what the log has no more */
+	bool leader_changed;	   /* role, leader or term differ from before */
 	struct raft_time deadline; /* next TICK at the latest */
 };
 
@@ -276,9 +277,9 @@ struct raft_options {
 /* What the log holds at start-up. */
 struct raft_boot {
 	struct raft_hard hard;
-	uint64_t first;	     /* first index in the log */
-	uint64_t prev_term;  /* term of first - 1, 0 if first is 1 */
-	uint64_t commit;     /* known to be committed; first - 1 at least */
+	uint64_t first;	    /* first index in the log */
+	uint64_t prev_term; /* term of first - 1, 0 if first is 1 */
+	uint64_t commit;    /* known to be committed; first - 1 at least */
 	const struct raft_run *run;
 	uint32_t run_count;
 	uint64_t last;
@@ -303,8 +304,7 @@ int raft_init(struct raft *, const struct raft_options *,
     const struct raft_boot *, struct raft_run *runs, uint32_t runs_cap,
     struct raft_time now);
 
-void raft_step(
-    struct raft *, const struct raft_event *, struct raft_output *);
+void raft_step(struct raft *, const struct raft_event *, struct raft_output *);
 
 /*
  * Contract 4.  true: the peer may be sent entries first..last (last ==
@@ -319,8 +319,8 @@ struct raft_want {
 };
 bool raft_append_wanted(struct raft *, uint64_t peer, struct raft_time now,
     struct raft_want *, struct raft_msg *);
-void raft_appended(struct raft *, struct raft_msg *, uint64_t last,
-    uint64_t bytes);
+void raft_appended(
+    struct raft *, struct raft_msg *, uint64_t last, uint64_t bytes);
 
 /* More room for the trail is wise before the next step. */
 bool raft_runs_low(const struct raft *);
@@ -344,7 +344,7 @@ struct raft_status {
 	struct raft_hard hard;
 	uint64_t first, last, last_term, durable, commit, applied;
 	uint64_t term_start; /* leader: index of its no-op */
-	bool ready; /* leader: an entry of its own term is committed */
+	bool ready;	     /* leader: an entry of its own term is committed */
 	bool quorum; /* leader: heard a majority within an election timeout */
 	uint64_t uncommitted_bytes;
 	uint64_t config_index;
