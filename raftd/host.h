@@ -149,6 +149,8 @@ const char *host_hello_judge(
 void host_hello_put(struct mp_buf *, const struct host_hello *);
 int host_hello_read(struct mp_span params, struct host_hello *);
 
+/* The link on which a peer sends to us stands: its handshake was accepted. */
+void host_peer_linked(struct host *, uint64_t peer, struct host_time);
 /* Our link to a peer is up (messages may be sent), or has gone. */
 void host_link_up(struct host *, uint64_t peer);
 void host_link_down(struct host *, uint64_t peer);

@@ -67,6 +67,8 @@ struct request {
 	uint32_t offset, len;
 	struct mp_span method, params;
 	uint64_t arrived_ns;
+	uint64_t retry_ns;    /* WAITING: not before this */
+	bool counted;	      /* its bytes are in host->request_bytes */
 	uint64_t index, term; /* PENDING; READY: index */
 	uint64_t read_id;     /* READING */
 	uint64_t sent_to;     /* FORWARDED */

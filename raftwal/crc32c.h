@@ -10,5 +10,7 @@
 
 /* crc of the bytes that follow those whose crc was seed (0 at the start). */
 uint32_t crc32c(uint32_t seed, const void *, size_t len);
+/* The same without the instruction; tests compare the two. */
+uint32_t crc32c_portable(uint32_t seed, const void *, size_t len);
 
 #endif

@@ -44,6 +44,8 @@ enum record_kind {
 			       from which replay may go on; both LE */
 	RECORD_PEER = 17,   /* what is known of a peer; payload u64 id, u64
 			       boot counter, 16 bytes uuid */
+	RECORD_DAMAGE = 18, /* the group's log lost entries that were durable,
+			       or has them again: raftwal(5) */
 };
 
 struct record {

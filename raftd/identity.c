@@ -1,0 +1,187 @@
+/*
+ * identity.c - the file DIR/identity: two checksummed copies.
+ *
+ * A block, little-endian, IDENTITY_BLOCK_LEN bytes, zero after the fields:
+ *
+ *	offset size
+ *	     0    8 "raftkid1"
+ *	     8    4 crc	     crc32c of bytes 12..IDENTITY_BLOCK_LEN
+ *	    12    4 format
+ *	    16    8 sequence
+ *	    24   16 cluster
+ *	    40   16 uuid
+ *	    56    8 id
+ *	    64    8 boot
+ *
+ * Copy 0 at offset 0, copy 1 at offset IDENTITY_BLOCK_LEN.  An update goes
+ * to the copy that does not count, so that a crash in its middle leaves the
+ * one that does.
+ */
+#include "raftd/identity.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "raftwal/bytes.h"
+#include "raftwal/crc32c.h"
+
+#define PATH "identity"
+#define MAGIC "raftkid1"
+#define COPIES 2
+
+struct copy {
+	bool valid;
+	uint64_t sequence;
+	uint32_t format;
+	struct identity id;
+};
+
+static void
+block_put(uint8_t *b, uint64_t sequence, const struct identity *id)
+{
+	memset(b, 0, IDENTITY_BLOCK_LEN);
+	memcpy(b, MAGIC, 8);
+	put_le32(b + 12, (uint32_t)id->format);
+	put_le64(b + 16, sequence);
+	memcpy(b + 24, id->cluster, IDENTITY_ID_LEN);
+	memcpy(b + 40, id->uuid, IDENTITY_ID_LEN);
+	put_le64(b + 56, id->id);
+	put_le64(b + 64, id->boot);
+	put_le32(b + 8, crc32c(0, b + 12, IDENTITY_BLOCK_LEN - 12));
+}
+
+static void
+block_read(const uint8_t *b, struct copy *c)
+{
+	memset(c, 0, sizeof(*c));
+	if (memcmp(b, MAGIC, 8) != 0 ||
+	    (!MUTANT(51) &&
+		get_le32(b + 8) != crc32c(0, b + 12, IDENTITY_BLOCK_LEN - 12)))
+		return;
+	c->format = get_le32(b + 12);
+	c->sequence = get_le64(b + 16);
+	memcpy(c->id.cluster, b + 24, IDENTITY_ID_LEN);
+	memcpy(c->id.uuid, b + 40, IDENTITY_ID_LEN);
+	c->id.id = get_le64(b + 56);
+	c->id.boot = get_le64(b + 64);
+	c->id.format = c->format;
+	c->valid = true;
+}
+
+/* The copy that counts, -1 if none does. */
+static int
+copies_judge(const struct copy copies[COPIES])
+{
+	if (copies[0].valid && copies[1].valid)
+		return copies[1].sequence > copies[0].sequence ? 1 : 0;
+	if (copies[0].valid)
+		return 0;
+	return copies[1].valid ? 1 : -1;
+}
+
+static int
+copies_read(struct disk *disk, struct copy copies[COPIES], int *best)
+{
+	const struct disk_ops *ops = disk->ops;
+	uint8_t block[IDENTITY_BLOCK_LEN];
+	struct disk_file *f;
+	int64_t n;
+	int error;
+
+	memset(copies, 0, COPIES * sizeof(*copies));
+	error = ops->open(disk->ctx, PATH, DISK_READ, &f);
+	if (error < 0)
+		return error;
+	for (int i = 0; i < COPIES; i++) {
+		n = ops->read(disk->ctx, f, block, sizeof(block),
+		    (uint64_t)i * IDENTITY_BLOCK_LEN);
+		/* An unreadable copy is a bad one; the other decides. */
+		if (n == (int64_t)sizeof(block))
+			block_read(block, &copies[i]);
+	}
+	ops->close(disk->ctx, f);
+	*best = copies_judge(copies);
+	return 0;
+}
+
+int
+identity_read(struct disk *disk, struct identity *id, struct errtext *et)
+{
+	struct copy copies[COPIES];
+	int best, error;
+
+	error = copies_read(disk, copies, &best);
+	if (error == -ENOENT)
+		return errtext(et, error, "'%s' does not exist", PATH);
+	if (error < 0)
+		return errtext(
+		    et, error, "cannot read '%s': %s", PATH, strerror(-error));
+	if (best < 0)
+		return errtext(et, -EBADMSG,
+		    "'%s': both copies are damaged: replace this server "
+		    "under a new id",
+		    PATH);
+	if (copies[best].format != IDENTITY_FORMAT)
+		return errtext(et, -EBADMSG,
+		    "'%s': format %u, this program knows %u", PATH,
+		    copies[best].format, IDENTITY_FORMAT);
+	*id = copies[best].id;
+	return 0;
+}
+
+/* The file appears whole, by rename: a crash before it leaves a directory
+ * that counts as new. */
+static int
+identity_create(struct disk *disk, const struct identity *id)
+{
+	uint8_t blocks[COPIES * IDENTITY_BLOCK_LEN];
+
+	block_put(blocks, 1, id);
+	block_put(blocks + IDENTITY_BLOCK_LEN, 2, id);
+	return disk_replace(disk, PATH, blocks, sizeof(blocks));
+}
+
+static int
+identity_update(
+    struct disk *disk, int slot, uint64_t sequence, const struct identity *id)
+{
+	const struct disk_ops *ops = disk->ops;
+	uint8_t block[IDENTITY_BLOCK_LEN];
+	struct disk_file *f;
+	int error;
+
+	if (MUTANT(52))
+		slot = 1 - slot;
+	block_put(block, sequence, id);
+	error = ops->open(disk->ctx, PATH, DISK_WRITE, &f);
+	if (error < 0)
+		return error;
+	error = ops->write(disk->ctx, f, block, sizeof(block),
+	    (uint64_t)slot * IDENTITY_BLOCK_LEN);
+	if (error == 0 && !MUTANT(53))
+		error = ops->sync(disk->ctx, f);
+	ops->close(disk->ctx, f);
+	return error;
+}
+
+int
+identity_write(struct disk *disk, const struct identity *id, struct errtext *et)
+{
+	struct copy copies[COPIES];
+	int best, error;
+
+	error = copies_read(disk, copies, &best);
+	if (error == -ENOENT)
+		error = identity_create(disk, id);
+	else if (error == 0 && best < 0)
+		/* Never make a whole identity out of a damaged one. */
+		return errtext(
+		    et, -EBADMSG, "'%s': both copies are damaged", PATH);
+	else if (error == 0)
+		error = identity_update(
+		    disk, 1 - best, copies[best].sequence + 1, id);
+	if (error < 0)
+		return errtext(
+		    et, error, "cannot write '%s': %s", PATH, strerror(-error));
+	return 0;
+}
