@@ -28,9 +28,9 @@
 #include "tests/sim/simdisk.h"
 #include "tests/sim/swarm.h"
 
-#define SIM_US 1000ull
-#define SIM_MS 1000000ull
-#define SIM_S 1000000000ull
+#define SIM_US UINT64_C(1000)
+#define SIM_MS UINT64_C(1000000)
+#define SIM_S UINT64_C(1000000000)
 
 enum what {
 	EV_TURN,	 /* who: server, a: token */
