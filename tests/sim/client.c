@@ -367,21 +367,16 @@ on_call(struct sim *sim, const struct event *ev)
 	struct frame frame;
 
 	if (c->op == p->op && c->epoch == p->epoch && server_up(s)) {
-		uint64_t wait = s->paused_until > sim->now
-		    ? s->paused_until - sim->now
-		    : 0;
-
-		if (wait == 0 && host_pause(s->host) != 0) {
+		/* Sent, as far as its client can know. */
+		c->delivered = true;
+		if (server_park(s, ev))
+			return;
+		if (host_pause(s->host) != 0) {
 			mark(MARK_CLIENT_HELD_BACK);
-			wait = PAUSED_WAIT_MS * SIM_MS;
-		}
-		if (wait > 0) {
-			/* Sent, as far as its client can know. */
-			c->delivered = true;
-			sim_at(sim, wait, EV_CLIENT_CALL, ev->who, ev->a, 0);
+			sim_at(sim, PAUSED_WAIT_MS * SIM_MS, EV_CLIENT_CALL,
+			    ev->who, ev->a, 0);
 			return;
 		}
-		c->delivered = true;
 		c->life = s->life;
 		if (frame_parse(p->data, p->len, &frame) < 0)
 			abort();

@@ -14,7 +14,7 @@
 static const char usage_text[] =
     "usage: sim [--seed N | --seeds A..B | --hours H | --budget SECONDS]\n"
     "           [--first N] [--profile normal|beyond] [--set KNOB=N] ...\n"
-    "           [--drop STEPS] [--twice N] [--keep-going N] [--no-shrink]\n"
+    "           [--drop STEPS] [--without FAULT] ... [--twice N] [--keep-going N] [--no-shrink]\n"
     "           [--marks] [--quiet] [--verbose] [--here]\n"
     "       sim --selftest\n";
 
@@ -27,6 +27,7 @@ enum {
 	OPT_PROFILE,
 	OPT_SET,
 	OPT_DROP,
+	OPT_WITHOUT,
 	OPT_TWICE,
 	OPT_KEEP_GOING,
 	OPT_NO_SHRINK,
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
     {"profile", required_argument, NULL, OPT_PROFILE},
     {"set", required_argument, NULL, OPT_SET},
     {"drop", required_argument, NULL, OPT_DROP},
+    {"without", required_argument, NULL, OPT_WITHOUT},
     {"twice", required_argument, NULL, OPT_TWICE},
     {"keep-going", required_argument, NULL, OPT_KEEP_GOING},
     {"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
@@ -159,6 +161,11 @@ parse_one(struct arguments *a, int c)
 		break;
 	case OPT_DROP:
 		parse_drop(&p->options, optarg);
+		break;
+	case OPT_WITHOUT:
+		if (fault_by_name(optarg) == FAULT_COUNT)
+			errx(64, "no such fault: '%s'", optarg);
+		p->options.without |= 1ull << fault_by_name(optarg);
 		break;
 	case OPT_TWICE:
 		p->twice = (unsigned)number(optarg);

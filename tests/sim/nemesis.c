@@ -427,6 +427,8 @@ draw_fault(struct sim *sim, struct prng *p)
 	for (int f = 0; f < FAULT_COUNT; f++)
 		if (sim->conf.faults & (1ull << f))
 			sum += weights[f];
+	if (sum == 0)
+		return FAULT_HEAL;
 	x = prng_below(p, sum);
 	for (int f = 0; f < FAULT_COUNT; f++) {
 		if (!(sim->conf.faults & (1ull << f)))
@@ -581,8 +583,7 @@ heal_server(struct sim *sim, struct server *s, uint32_t quorum)
 	s->stalled_until = 0;
 	s->midwrite = 0;
 	s->recovery_crash = 0;
-	if (s->paused_until > sim->now)
-		s->paused_until = sim->now;
+	server_resume(s);
 	for (unsigned i = 0; i < sim->conf.servers; i++) {
 		if (!(quorum & (1u << i)))
 			continue;

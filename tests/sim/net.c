@@ -203,11 +203,8 @@ on_notice(struct sim *sim, const struct event *ev)
 
 	if (l->gen != ev->b || l->alive || s == NULL)
 		return;
-	if (server_up(s) && s->paused_until > sim->now) {
-		events_add(&sim->events, s->paused_until, ev->what, ev->who,
-		    ev->a, ev->b);
+	if (server_park(s, ev))
 		return;
-	}
 	if (ev->who == l->from)
 		from_learns(sim, l);
 	else
@@ -220,7 +217,7 @@ reachable(struct sim *sim, struct link *l)
 	struct server *to = sim->server[l->to];
 
 	return server_up(to) && !to->stopping &&
-	    to->paused_until <= sim->now && !l->cut &&
+	    to->paused_until == 0 && !l->cut &&
 	    !link_of(sim, l->to, l->from)->cut;
 }
 
@@ -573,7 +570,7 @@ receive(struct sim *sim, struct link *l, const struct segment *seg)
 }
 
 static void
-on_deliver(struct sim *sim, struct link *l)
+on_deliver(struct sim *sim, struct link *l, const struct event *ev)
 {
 	struct server *to = sim->server[l->to];
 	bool ok = true, garbage = false;
@@ -585,8 +582,8 @@ on_deliver(struct sim *sim, struct link *l)
 		deliver_at(sim, l, l->clogged_until);
 		return;
 	}
-	if (server_up(to) && to->paused_until > sim->now) {
-		deliver_at(sim, l, to->paused_until);
+	if (server_park(to, ev)) {
+		l->deliver_queued = true;
 		return;
 	}
 	while (ok && l->count > 0 && l->seg[l->head].at <= sim->now) {
@@ -627,11 +624,8 @@ on_datagram(struct sim *sim, const struct event *ev)
 	struct frame frame;
 	int type;
 
-	if (server_up(to) && to->paused_until > sim->now) {
-		events_add(&sim->events, to->paused_until, ev->what, ev->who,
-		    ev->a, ev->b);
+	if (server_park(to, ev))
 		return;
-	}
 	n->slot[i].data = NULL;
 	n->free_slot[n->free_count++] = i;
 	if (l->to_up && !l->cut && l->clogged_until <= sim->now &&
@@ -672,7 +666,7 @@ net_event(struct sim *sim, const struct event *ev)
 	if (ev->what == EV_LINK_DIAL) {
 		on_dial(sim, l);
 	} else if (ev->what == EV_DELIVER) {
-		on_deliver(sim, l);
+		on_deliver(sim, l, ev);
 	} else if (ev->what == EV_LINK_BROKEN && l->gen == ev->b &&
 	    (l->cut || link_of(sim, l->to, l->from)->cut)) {
 		link_break(sim, l, true);

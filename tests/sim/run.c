@@ -133,6 +133,9 @@ run_command(const char *program, const struct swarm_options *o)
 	    o->profile == PROFILE_BEYOND ? " --profile beyond" : "");
 	for (unsigned i = 0; i < o->set_count; i++)
 		printf(" --set %s=%" PRIu64, o->set[i].name, o->set[i].value);
+	for (int f = 0; f < FAULT_COUNT; f++)
+		if (o->without & (1ull << f))
+			printf(" --without %s", fault_name((enum fault)f));
 	for (unsigned i = 0; i < o->drop_count;) {
 		unsigned k = i;
 

@@ -485,7 +485,7 @@ server_crash(struct server *s, bool power, bool midwrite)
 	s->state = SERVER_DOWN;
 	s->idle_queued = false;
 	s->turn_token++;
-	s->paused_until = 0;
+	server_resume(s);
 	check_crashed(s, power);
 	jobs_return(s);
 	host_close(s->host);
@@ -532,9 +532,39 @@ server_pause(struct server *s, uint64_t length)
 	if (s->state != SERVER_UP)
 		return;
 	mark(MARK_PAUSE);
-	s->paused_until = s->sim->now + length;
+	if (s->paused_until < s->sim->now + length)
+		s->paused_until = s->sim->now + length;
+	events_add(&s->sim->events, s->paused_until, EV_RESUME,
+	    (uint16_t)s->number, s->paused_until, 0);
 	sim_say(s->sim, "s%u pauses for %" PRIu64 " ms", s->number + 1,
 	    length / SIM_MS);
+}
+
+bool
+server_park(struct server *s, const struct event *ev)
+{
+	if (s->state != SERVER_UP || s->paused_until == 0)
+		return false;
+	if (s->parked_count == s->parked_cap) {
+		s->parked_cap = s->parked_cap == 0 ? 64 : s->parked_cap * 2;
+		s->parked = sim_must(realloc(
+		    s->parked, s->parked_cap * sizeof(s->parked[0])));
+	}
+	s->parked[s->parked_count++] = *ev;
+	return true;
+}
+
+/* What it missed comes all at once, in order. */
+void
+server_resume(struct server *s)
+{
+	size_t n = s->parked_count;
+
+	s->paused_until = 0;
+	s->parked_count = 0;
+	for (size_t i = 0; i < n; i++)
+		events_add(&s->sim->events, s->sim->now, s->parked[i].what,
+		    s->parked[i].who, s->parked[i].a, s->parked[i].b);
 }
 
 void
@@ -548,6 +578,7 @@ server_free(struct server *s)
 		host_close(s->host);
 	}
 	simdisk_free(s->disk);
+	free(s->parked);
 	free(s);
 }
 
@@ -618,15 +649,17 @@ server_event(struct sim *sim, const struct event *ev)
 			server_start(s);
 		return;
 	}
+	if (ev->what == EV_RESUME) {
+		if (ev->a == s->paused_until)
+			server_resume(s);
+		return;
+	}
 	if (s->state != SERVER_UP)
 		return;
 	if (ev->what == EV_TURN ? ev->a != s->turn_token : ev->b != s->life)
 		return;
-	if (s->paused_until > sim->now) {
-		events_add(&sim->events, s->paused_until, ev->what, ev->who,
-		    ev->a, ev->b);
+	if (server_park(s, ev))
 		return;
-	}
 	switch ((enum what)ev->what) {
 	case EV_TURN:
 		on_turn(s);

@@ -43,6 +43,8 @@ struct server {
 	uint64_t turn_token, turn_at;
 	uint64_t start_token;
 	uint64_t paused_until; /* 0: it runs */
+	struct event *parked; /* while it is paused */
+	size_t parked_count, parked_cap;
 	bool stopping;
 	/* storage */
 	struct store_queue waiting;
@@ -80,6 +82,9 @@ void server_start_in(struct server *, uint64_t delay);
  * its storage jobs. */
 void server_crash(struct server *, bool power, bool midwrite);
 void server_pause(struct server *, uint64_t length);
+void server_resume(struct server *);
+/* True while it is paused: the event will happen when it is not any more. */
+bool server_park(struct server *, const struct event *);
 void server_clock_jump(struct server *, uint64_t ns);
 void server_clock_drift(struct server *, int64_t ppm);
 /* Orderly: leadership over, drained, closed. */

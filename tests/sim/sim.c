@@ -136,17 +136,31 @@ elections(const struct sim *sim, uint64_t n)
 	return sim->conf.election_us * SIM_US * n;
 }
 
+/* Neither direction between them is cut: what is outside the quorum keeps
+ * its faults, and may lead nevertheless. */
+static bool
+connected(struct sim *sim, unsigned a, unsigned b)
+{
+	return !net_is_cut(sim, a, b) && !net_is_cut(sim, b, a);
+}
+
+/* A leader, in the quorum or not, that all of the quorum who hear it follow. */
 static bool
 has_ready_leader(struct sim *sim)
 {
-	struct raft_status st;
+	struct server *leader = server_leader(sim);
+	struct raft_status st, mine;
 
+	if (leader == NULL || !server_status(leader, &st) || !st.ready)
+		return false;
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		if ((sim->quorum & (1u << i)) &&
-		    server_status(sim->server[i], &st) &&
-		    st.role == RAFT_LEADER && st.ready)
-			return true;
-	return false;
+		    connected(sim, i, leader->number) &&
+		    (!server_status(sim->server[i], &mine) ||
+			mine.hard.term != st.hard.term ||
+			mine.leader != leader->id))
+			return false;
+	return true;
 }
 
 static void
@@ -224,7 +238,13 @@ phase_answers(struct sim *sim)
 static void
 phase_converge(struct sim *sim)
 {
-	if (check_converged(sim, sim->quorum)) {
+	struct server *leader = server_leader(sim);
+	uint32_t who = sim->quorum;
+
+	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
+		if (!connected(sim, i, leader->number))
+			who &= ~(1u << i);
+	if (leader != NULL && check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {
@@ -248,6 +268,7 @@ dispatch(struct sim *sim, const struct event *ev)
 	case EV_STORED:
 	case EV_STORE_IDLE:
 	case EV_START:
+	case EV_RESUME:
 		server_event(sim, ev);
 		break;
 	case EV_DELIVER:

@@ -37,6 +37,7 @@ enum what {
 	EV_STORE,	 /* the batch in work is done; b: life */
 	EV_STORED,	 /* its completions reach the host; b: life */
 	EV_STORE_IDLE,	 /* nothing to write for a while; b: life */
+	EV_RESUME,	 /* a pause ends; a: until when it was to last */
 	EV_START,	 /* start a server; a: token */
 	EV_DELIVER,	 /* a: link, b: its generation */
 	EV_DATAGRAM,	 /* a: slot of the message */
