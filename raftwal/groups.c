@@ -234,7 +234,7 @@ groups_record(
 	l = &gs->log[i];
 	if (record_is_entry(r->kind))
 		return entry(g, l, r, pos);
-	if (r->kind == RECORD_STATE && r->len >= 8)
+	if (r->kind == RECORD_STATE && r->len == 8)
 		state(g, l, r->term, get_le64(r->payload), pos, sequence);
 	else if (r->kind == RECORD_DAMAGE && r->len == 8)
 		note(g, l, get_le64(r->payload), r->term);

@@ -310,7 +310,7 @@ deliver_copy(struct scan *s, const struct record_copy *c, uint64_t offset,
 	    .kind = (enum record_kind)c->kind,
 	    .index = c->index,
 	    .term = c->term};
-	uint8_t payload[16] = {0}; /* of a state, commit 0: not known */
+	uint8_t payload[8];
 	int error;
 
 	error = problem(s, offset, record_size(c->len), "damaged", c,
@@ -324,7 +324,7 @@ deliver_copy(struct scan *s, const struct record_copy *c, uint64_t offset,
 	put_le64(payload, c->index);
 	r.index = 0;
 	r.payload = payload;
-	r.len = c->kind == RECORD_STATE ? 16 : 8;
+	r.len = sizeof(payload);
 	return deliver(s, &r, 0, b, true);
 }
 
