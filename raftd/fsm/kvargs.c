@@ -4,8 +4,8 @@
  */
 #include "raftd/fsm/kvargs.h"
 
+#include <assert.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
@@ -42,18 +42,90 @@ static const struct option {
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
+struct text {
+	char *at;
+	size_t left;
+};
+
+static void
+text_put(struct text *t, const char *s, size_t len)
+{
+	if (len > t->left)
+		len = t->left;
+	memcpy(t->at, s, len);
+	t->at += len;
+	t->left -= len;
+}
+
+static void
+text_number(struct text *t, unsigned long long v)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	text_put(t, digits + i, sizeof(digits) - i);
+}
+
+/* Bytes from outside, of which only what every terminal shows is shown. */
+static void
+text_foreign(struct text *t, const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		text_put(t, s[i] >= ' ' && s[i] <= '~' ? s + i : "?", 1);
+}
+
+/* What of printf is used here: %s %.*s %u %zu %llu.  A state machine needs
+ * no stdio, whose output may depend on the locale. */
+static void
+text_format(struct text *t, const char *fmt, va_list ap)
+{
+	size_t len;
+
+	for (; *fmt != '\0'; fmt++) {
+		if (*fmt != '%') {
+			text_put(t, fmt, 1);
+		} else if (*++fmt == 's') {
+			const char *s = va_arg(ap, const char *);
+
+			text_put(t, s, strlen(s));
+		} else if (*fmt == '.') {
+			fmt += 2;
+			len = (size_t)va_arg(ap, int);
+			text_foreign(t, va_arg(ap, const char *), len);
+		} else if (*fmt == 'u') {
+			text_number(t, va_arg(ap, unsigned));
+		} else if (*fmt == 'z') {
+			fmt++;
+			text_number(t, va_arg(ap, size_t));
+		} else {
+			assert(*fmt == 'l');
+			fmt += 2;
+			text_number(t, va_arg(ap, unsigned long long));
+		}
+	}
+}
+
 enum wire_status
 kvargs_fail(
     struct wire_error *err, enum wire_status status, const char *fmt, ...)
 {
+	struct text t;
 	va_list ap;
 
 	if (err == NULL)
 		return status;
 	memset(err, 0, sizeof(*err));
 	err->status = status;
+	t.at = err->message;
+	t.left = sizeof(err->message) - 1;
 	va_start(ap, fmt);
-	(void)vsnprintf(err->message, sizeof(err->message), fmt, ap);
+	text_format(&t, fmt, ap);
 	va_end(ap);
 	return status;
 }
@@ -205,7 +277,7 @@ read_delete_keys(struct mp_cur *c, struct kv_args *a, struct wire_error *err)
 		if (a->key_count > KV_DELETE_KEYS_MAX)
 			return kvargs_fail(err, WIRE_TOO_LARGE,
 			    "too many keys: %u, the limit is %u", a->key_count,
-			    KV_DELETE_KEYS_MAX);
+			    (unsigned)KV_DELETE_KEYS_MAX);
 	}
 	a->keys = *c;
 	for (i = 0; i < a->key_count; i++) {
@@ -227,7 +299,7 @@ judge_together(
 		    err, WIRE_USAGE, "if_rev and prev go with a single key");
 	if ((a->given & KV_LIMIT) != 0 &&
 	    (a->limit == 0 || a->limit > WIRE_LIST_LIMIT_MAX))
-		return kvargs_fail(err, WIRE_USAGE, "limit must be 1 to %d",
+		return kvargs_fail(err, WIRE_USAGE, "limit must be 1 to %u",
 		    WIRE_LIST_LIMIT_MAX);
 	return WIRE_OK;
 }
