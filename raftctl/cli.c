@@ -4,6 +4,7 @@
 #include "raftctl/cli.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -101,27 +102,54 @@ print_help(const struct cli *cli)
 
 /* ---- the ends --------------------------------------------------------- */
 
+static void
+print_error_json(json_t *error)
+{
+	json_t *j = json_pack("{s:o}", "error", error);
+	char *text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT);
+
+	fprintf(stderr, "%s\n",
+	    text == NULL ? "{\"error\":{\"code\":\"BUG\"}}" : text);
+	free(text);
+	json_decref(j);
+}
+
 int
 cli_error(struct cli *cli, const struct wire_error *e)
 {
-	json_t *j;
-	char *text;
-
 	fflush(stdout);
-	if (cli->format == OUTPUT_JSON) {
-		j = json_pack("{s:o}", "error", output_error(e));
-		text = json_dumps(j, JSON_COMPACT);
-		fprintf(stderr, "%s\n",
-		    text == NULL ? "{\"error\":{\"code\":\"BUG\"}}" : text);
-		free(text);
-		json_decref(j);
-	} else if (e->cause[0] == '\0' || strstr(e->message, e->cause) != NULL)
+	if (cli->format == OUTPUT_JSON)
+		print_error_json(output_error(e));
+	else if (e->cause[0] == '\0' || strstr(e->message, e->cause) != NULL)
 		fprintf(stderr, "raftctl: %s\n", e->message);
 	else if (strstr(e->cause, e->message) != NULL)
 		fprintf(stderr, "raftctl: %s\n", e->cause);
 	else
 		fprintf(stderr, "raftctl: %s: %s\n", e->message, e->cause);
 	return wire_status_info(e->status)->exit;
+}
+
+int
+cli_fail_file(struct cli *cli, int status, const char *verb, const char *name)
+{
+	struct wire_error e = {.status = WIRE_USAGE};
+	char reason[64];
+	json_t *j;
+
+	(void)snprintf(reason, sizeof(reason), "%s", strerror(errno));
+	reason[0] = (char)tolower((unsigned char)reason[0]);
+	(void)snprintf(e.message, sizeof(e.message), "cannot %s '%.150s': %s",
+	    verb, name, reason);
+	if (cli->format != OUTPUT_JSON) {
+		(void)cli_error(cli, &e);
+		return status;
+	}
+	j = output_error(&e);
+	(void)json_object_set_new(
+	    j, "code", json_string(status == CLI_EXIT_IO ? "IO" : "INPUT"));
+	(void)json_object_set_new(j, "exit", json_integer(status));
+	print_error_json(j);
+	return status;
 }
 
 int

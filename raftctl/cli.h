@@ -88,6 +88,9 @@ void cli_put_options(struct cli *, struct mp_buf *, uint32_t count);
 int cli_error(struct cli *, const struct wire_error *);
 __attribute__((format(printf, 3, 4))) int cli_fail(
     struct cli *, enum wire_status, const char *fmt, ...);
+/* A file of the user's, by errno: code INPUT (66) or IO (74). */
+enum { CLI_EXIT_INPUT = 66, CLI_EXIT_IO = 74 };
+int cli_fail_file(struct cli *, int status, const char *verb, const char *name);
 /* Bad usage: the reason, and where help is. */
 __attribute__((format(printf, 2, 3))) int cli_usage(
     struct cli *, const char *fmt, ...);

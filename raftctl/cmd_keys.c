@@ -7,13 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "raftctl/cli.h"
 #include "raftctl/units.h"
-
-#define EXIT_INPUT_MISSING 66
-#define EXIT_INPUT 74
 
 /* ---- get -------------------------------------------------------------- */
 
@@ -205,9 +201,7 @@ read_stream(struct cli *cli, FILE *f, const char *name, struct bytes *v)
 		return cli_fail(cli, WIRE_BUG, "no memory");
 	if (ferror(f)) {
 		free(data);
-		(void)cli_fail(cli, WIRE_BUG, "cannot read '%s': %s", name,
-		    strerror(errno));
-		return EXIT_INPUT;
+		return cli_fail_file(cli, CLI_EXIT_IO, "read", name);
 	}
 	*v = (struct bytes){data, len, data};
 	return -1;
@@ -223,18 +217,11 @@ read_value(struct cli *cli, const char *arg, bool raw, struct bytes *v)
 	*v = (struct bytes){arg, strlen(arg), NULL};
 	if (raw || (arg[0] != '@' && strcmp(arg, "-") != 0))
 		return -1;
-	if (arg[0] == '-') {
-		if (isatty(STDIN_FILENO))
-			return cli_usage(
-			    cli, "standard input is a terminal: name a file");
+	if (arg[0] == '-')
 		return read_stream(cli, stdin, "-", v);
-	}
 	f = fopen(arg + 1, "re");
-	if (f == NULL) {
-		(void)cli_fail(cli, WIRE_USAGE, "cannot open '%s': %s", arg + 1,
-		    strerror(errno));
-		return EXIT_INPUT_MISSING;
-	}
+	if (f == NULL)
+		return cli_fail_file(cli, CLI_EXIT_INPUT, "open", arg + 1);
 	status = read_stream(cli, f, arg + 1, v);
 	fclose(f);
 	return status;

@@ -384,7 +384,8 @@ cell_text(json_t *v, char *buf)
 	char *dump;
 	size_t used = 0;
 
-	if (v == NULL || json_is_null(v))
+	if (v == NULL || json_is_null(v) ||
+	    (json_is_array(v) && json_array_size(v) == 0))
 		(void)snprintf(buf, CELL_MAX, "-");
 	else if (json_is_boolean(v))
 		(void)snprintf(
