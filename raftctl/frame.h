@@ -6,7 +6,7 @@
  * is one MessagePack array, and the stream is such arrays back to back.  A
  * frame_reader owns a linear buffer, keeps the incremental scan of the first
  * unfinished message, and hands out each whole message once, in place.
- * Nothing is copied and nothing is looked at twice.
+ * Messages are not copied, and no byte is judged twice.
  *
  * Limits: frame_len_max is known before a byte is read; a message that
  * would exceed it, or is not an array of 3 or 4 with a known type, is
@@ -58,9 +58,11 @@ void frame_reader_init(struct frame_reader *, size_t frame_len_max);
 void frame_reader_release(struct frame_reader *);
 
 /*
- * Room for at least FRAME_READ_SIZE bytes (or what frame_len_max still
- * allows) at the end of the buffer; *room is its size.  Frames handed out
- * before are no longer valid.  NULL without memory.
+ * Room for at least FRAME_READ_SIZE bytes (or what is left of frame_len_max +
+ * FRAME_READ_SIZE) at the end of the buffer; *room is its size.  Frames
+ * handed out before are no longer valid.  NULL without memory, and when that
+ * many bytes already wait: who calls frame_next() until it says 0 before
+ * each read never meets that.
  */
 uint8_t *frame_room(struct frame_reader *, size_t *room);
 /* len bytes were read into what frame_room() gave. */

@@ -54,11 +54,11 @@ enum mp_type {
  * bytes at its end; it goes on where it stopped.
  */
 struct mp_scan {
-	size_t pos;	    /* bytes of the value already judged */
-	size_t len_max;	    /* the value may not be longer */
-	uint32_t objects;   /* seen so far */
+	size_t pos;	  /* bytes of the value already judged */
+	size_t len_max;	  /* the value may not be longer */
+	uint32_t objects; /* seen so far */
 	uint32_t objects_max;
-	uint32_t depth;	    /* open containers */
+	uint32_t depth;		     /* open containers */
 	uint32_t left[MP_DEPTH_MAX]; /* objects missing in each of them */
 };
 
@@ -99,7 +99,7 @@ int mp_read_nil(struct mp_cur *);
 int mp_read_bool(struct mp_cur *, bool *);
 int mp_read_u64(struct mp_cur *, uint64_t *); /* -EPROTO if negative */
 int mp_read_i64(struct mp_cur *, int64_t *);
-int mp_read_double(struct mp_cur *, double *); /* integers too */
+int mp_read_double(struct mp_cur *, double *);	      /* integers too */
 int mp_read_bytes(struct mp_cur *, struct mp_span *); /* str or bin */
 int mp_read_array(struct mp_cur *, uint32_t *count);
 int mp_read_map(struct mp_cur *, uint32_t *count);
@@ -132,8 +132,8 @@ int mp_get_bytes(const struct mp_map *, const char *key, struct mp_span *,
     size_t len_max); /* -E2BIG if longer */
 int mp_opt_u64(const struct mp_map *, const char *key, uint64_t *);
 int mp_opt_bool(const struct mp_map *, const char *key, bool *);
-int mp_opt_bytes(const struct mp_map *, const char *key, struct mp_span *,
-    size_t len_max);
+int mp_opt_bytes(
+    const struct mp_map *, const char *key, struct mp_span *, size_t len_max);
 
 /*
  * The value as a tree of msgpack-c, for code where speed does not matter.

@@ -23,7 +23,7 @@
 #define WIRE_VALUE_LEN_DEFAULT (1024u * 1024)
 /* What an envelope, a key and options may add to a value. */
 #define WIRE_OVERHEAD_MAX (64u * 1024)
-#define WIRE_LIST_LIMIT_MAX 1000     /* records in one answer to list */
+#define WIRE_LIST_LIMIT_MAX 1000       /* records in one answer to list */
 #define WIRE_LIST_BYTES_MAX (1u << 20) /* soft: an answer stops past it */
 
 /*
@@ -33,25 +33,25 @@
  */
 enum wire_status {
 	WIRE_OK = 0,
-	WIRE_ABSENT,	  /* ABSENT 1: no such key */
-	WIRE_CONDITION,	  /* CONDITION 1: a condition was false */
-	WIRE_UNKNOWN,	  /* UNKNOWN 3: may or may not have been applied */
-	WIRE_USAGE,	  /* USAGE 64: bad parameters */
-	WIRE_TOO_LARGE,	  /* TOO_LARGE 64: key, value or request too long */
-	WIRE_DATA,	  /* DATA 65: malformed content */
-	WIRE_NO_LEADER,	  /* NO_LEADER 69: none known, or it changed; not applied */
-	WIRE_NO_QUORUM,	  /* NO_QUORUM 69: a leader without a majority */
-	WIRE_UNREACHABLE, /* UNREACHABLE 69: nobody answered; not sent */
-	WIRE_BUG,	  /* BUG 70 */
-	WIRE_BUSY,	  /* BUSY 75: queue full, not applied */
-	WIRE_NOSPACE,	  /* NOSPACE 75: disk full, not applied */
-	WIRE_STOPPING,	  /* STOPPING 75: the server is going down */
-	WIRE_COMPACTED,	  /* COMPACTED 75: revision no longer kept */
-	WIRE_NOT_APPLIED, /* NOT_APPLIED 75: dropped before any log had it */
+	WIRE_ABSENT,	/* ABSENT 1: no such key */
+	WIRE_CONDITION, /* CONDITION 1: a condition was false */
+	WIRE_UNKNOWN,	/* UNKNOWN 3: may or may not have been applied */
+	WIRE_USAGE,	/* USAGE 64: bad parameters */
+	WIRE_TOO_LARGE, /* TOO_LARGE 64: key, value or request too long */
+	WIRE_DATA,	/* DATA 65: malformed content */
+	WIRE_NO_LEADER, /* NO_LEADER 69: none known, or it changed; not applied */
+	WIRE_NO_QUORUM,	     /* NO_QUORUM 69: a leader without a majority */
+	WIRE_UNREACHABLE,    /* UNREACHABLE 69: nobody answered; not sent */
+	WIRE_BUG,	     /* BUG 70 */
+	WIRE_BUSY,	     /* BUSY 75: queue full, not applied */
+	WIRE_NOSPACE,	     /* NOSPACE 75: disk full, not applied */
+	WIRE_STOPPING,	     /* STOPPING 75: the server is going down */
+	WIRE_COMPACTED,	     /* COMPACTED 75: revision no longer kept */
+	WIRE_NOT_APPLIED,    /* NOT_APPLIED 75: dropped before any log had it */
 	WIRE_PROTOCOL_ERROR, /* PROTOCOL 76 */
-	WIRE_METHOD,	  /* METHOD 76: no such method */
-	WIRE_DENIED,	  /* DENIED 77 */
-	WIRE_TIMEOUT,	  /* TIMEOUT 124: a wait ran out */
+	WIRE_METHOD,	     /* METHOD 76: no such method */
+	WIRE_DENIED,	     /* DENIED 77 */
+	WIRE_TIMEOUT,	     /* TIMEOUT 124: a wait ran out */
 	WIRE_STATUS_COUNT
 };
 

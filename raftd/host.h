@@ -33,7 +33,7 @@
 #define HOST_GROUP_DEFAULT 1
 #define HOST_MEMBERS_MAX 16
 #define HOST_ADDR_MAX 128
-#define HOST_REQUESTS_MAX 65536	       /* waiting for anything at all */
+#define HOST_REQUESTS_MAX 65536		   /* waiting for anything at all */
 #define HOST_REQUEST_BYTES_MAX (64u << 20) /* queued and not yet in a log */
 
 /* Monotonic nanoseconds and wall-clock milliseconds, read once a turn. */
@@ -50,7 +50,7 @@ struct host_member {
 struct host_options {
 	uint64_t id;
 	char name[64];
-	char address[HOST_ADDR_MAX]; /* ours, as peers dial it */
+	char address[HOST_ADDR_MAX];   /* ours, as peers dial it */
 	char client[4][HOST_ADDR_MAX]; /* where clients are served */
 	unsigned client_count;
 	char version[32];
@@ -58,7 +58,7 @@ struct host_options {
 	uint64_t heartbeat_ns, election_ns;
 	uint64_t request_timeout_ns; /* the longest that a request waits */
 	size_t key_len_max, value_len_max;
-	size_t cache_bytes_max;	 /* recent entries in memory, per group */
+	size_t cache_bytes_max; /* recent entries in memory, per group */
 	size_t inflight_bytes_max, uncommitted_bytes_max;
 	uint32_t append_entries_max;
 	uint32_t wal_segment_size;
@@ -77,17 +77,17 @@ struct host_env {
 	/* Takes the job; host_stored() brings it back. */
 	void (*store_submit)(void *ctx, struct store_job *);
 	/* Queue a message (whole frames) to a peer.  Dropped if not linked. */
-	void (*peer_send)(void *ctx, uint64_t peer, const struct piece *,
-	    unsigned count);
+	void (*peer_send)(
+	    void *ctx, uint64_t peer, const struct piece *, unsigned count);
 	/* Bytes queued to it and not yet taken by the kernel; SIZE_MAX when
 	 * there is no link. */
 	size_t (*peer_backlog)(void *ctx, uint64_t peer);
 	/* The members changed, or were read: links to make and to drop. */
-	void (*peers_changed)(void *ctx, const struct host_member *,
-	    unsigned count);
+	void (*peers_changed)(
+	    void *ctx, const struct host_member *, unsigned count);
 	/* Answer (a whole frame).  Dropped if the client has gone. */
-	void (*client_send)(void *ctx, uint64_t client, const struct piece *,
-	    unsigned count);
+	void (*client_send)(
+	    void *ctx, uint64_t client, const struct piece *, unsigned count);
 	/* One event: "event=leader term=7", without ts, level. */
 	void (*log)(void *ctx, enum host_log_level, const char *fields);
 	/* The log cannot be trusted any more: stop with this exit status. */
@@ -117,8 +117,8 @@ const struct identity *host_identity(const struct host *);
  * asked for.  Every request is answered exactly once through client_send,
  * unless client_gone comes first.
  */
-void host_client_request(struct host *, uint64_t client, const struct frame *,
-    bool errors_as_map);
+void host_client_request(
+    struct host *, uint64_t client, const struct frame *, bool errors_as_map);
 void host_client_gone(struct host *, uint64_t client);
 /* Stop reading from clients while this is not zero: PAUSE_* bits. */
 enum host_pause {
@@ -144,11 +144,13 @@ struct host_hello {
 	char client[4 * HOST_ADDR_MAX];
 };
 void host_hello_self(const struct host *, uint64_t to, struct host_hello *);
-const char *host_hello_judge(struct host *, const struct host_hello *,
-    struct host_time);
+const char *host_hello_judge(
+    struct host *, const struct host_hello *, struct host_time);
 void host_hello_put(struct mp_buf *, const struct host_hello *);
 int host_hello_read(struct mp_span params, struct host_hello *);
 
+/* The link on which a peer sends to us stands: its handshake was accepted. */
+void host_peer_linked(struct host *, uint64_t peer, struct host_time);
 /* Our link to a peer is up (messages may be sent), or has gone. */
 void host_link_up(struct host *, uint64_t peer);
 void host_link_down(struct host *, uint64_t peer);
@@ -171,6 +173,16 @@ void host_stop(struct host *);
 /* Nothing of what was accepted before host_stop() is open any more. */
 bool host_drained(const struct host *);
 
+/* ---- looking ----------------------------------------------------------- */
+
+struct fsm_digest;
+struct raft;
+struct raft_status;
+/* The state of a group; applied is what the digest belongs to.  -ENOENT. */
+int host_inspect(const struct host *, uint32_t group, struct raft_status *,
+    struct fsm_digest *, uint64_t *applied);
+/* Its core, for raft_check(); NULL if there is no such group. */
+const struct raft *host_core(const struct host *, uint32_t group);
 /* One JSON object: what SIGUSR1 prints. */
 void host_describe(const struct host *, char *buf, size_t size);
 

@@ -35,7 +35,6 @@ struct identity {
 /* -ENOENT: the directory is new.  -EBADMSG: both copies are bad. */
 int identity_read(struct disk *, struct identity *, struct errtext *);
 /* Writes and syncs; creates the file if need be. */
-int identity_write(
-    struct disk *, const struct identity *, struct errtext *);
+int identity_write(struct disk *, const struct identity *, struct errtext *);
 
 #endif

@@ -17,10 +17,10 @@
 #include "raftd/blob.h"
 #include "raftwal/wal.h"
 
-#define STORE_JOBS_MAX 64	       /* in the queue at once */
-#define STORE_BYTES_MAX (64u << 20)    /* in the queue at once, soft */
-#define STORE_PIECES_MAX 64	       /* of one job */
-#define STORE_READ_MAX (4u << 20)      /* one read of old entries */
+#define STORE_JOBS_MAX 64	    /* in the queue at once */
+#define STORE_BYTES_MAX (64u << 20) /* in the queue at once, soft */
+#define STORE_PIECES_MAX 64	    /* of one job */
+#define STORE_READ_MAX (4u << 20)   /* one read of old entries */
 
 enum store_kind {
 	STORE_WRITE, /* records, durable when it comes back */
@@ -30,15 +30,17 @@ enum store_kind {
 struct store_job {
 	STAILQ_ENTRY(store_job) link;
 	enum store_kind kind;
-	int error; /* out: 0 or -errno */
+	int error;	  /* out: 0 or -errno */
+	uint64_t seq;	  /* the host's, growing */
+	uint64_t sync_ns; /* out, by whoever has a clock: time of the sync */
 	uint32_t group;
 	/* WRITE */
 	int iovcnt;
-	struct iovec iov[STORE_PIECES_MAX]; /* whole records */
+	struct iovec iov[STORE_PIECES_MAX];  /* whole records */
 	struct blob *blob[STORE_PIECES_MAX]; /* what iov points into */
 	size_t bytes;
-	uint64_t index, term;		/* last entry in the log with it */
-	uint64_t hard_term, hard_vote;	/* in force with it */
+	uint64_t index, term;	       /* last entry in the log with it */
+	uint64_t hard_term, hard_vote; /* in force with it */
 	/* READ */
 	uint64_t from, to, last; /* last: out */
 	struct blob *out;	 /* the host's, cap is the limit */

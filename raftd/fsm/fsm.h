@@ -47,8 +47,8 @@ struct fsm_ops {
 	 * May this command go into the log?  WIRE_OK, or why not, before
 	 * anything is appended.  Looks at the bytes only, never at state.
 	 */
-	enum wire_status (*admit)(const struct fsm_command *,
-	    struct wire_error *);
+	enum wire_status (*admit)(
+	    const struct fsm_command *, struct wire_error *);
 	/*
 	 * Apply a command.  WIRE_OK: one MessagePack value, the result, was
 	 * packed into reply unless that is NULL (nobody waits here).
@@ -68,8 +68,8 @@ struct fsm_ops {
 	/* Whole state out and in, as a stream of bytes; -errno. */
 	int (*save)(const struct fsm *,
 	    int (*write)(void *ctx, const void *, size_t), void *ctx);
-	int (*load)(struct fsm *, int (*read)(void *ctx, void *, size_t),
-	    void *ctx);
+	int (*load)(
+	    struct fsm *, int (*read)(void *ctx, void *, size_t), void *ctx);
 };
 
 /* What a method is to the host: does it go through the log? */

@@ -15,6 +15,9 @@
  * an unknown option is WIRE_USAGE, so that a misspelt condition never turns
  * into an unconditional write):
  *
+ * The options "read" and "group" are the host's and are skipped here.  An
+ * option that is nil is not given.
+ *
  *   put [key, value, {if_absent: bool, if_rev: n, if_value: bytes,
  *	if_changed: bool, append: bool, prev: bool}]
  *	-> {"rev", "group", "duplicate": false, "succeeded": bool,
@@ -25,8 +28,9 @@
  *	what the key held before, if asked for.  if_changed with an equal
  *	value changes nothing and succeeds.
  *   delete [key | [key, ...], {if_rev: n, prev: bool}]
- *	-> the same and "deleted": count.  All keys in one revision; if_rev
- *	goes with a single key.  Nothing there: succeeded true, deleted 0.
+ *	-> the same and "deleted": count.  All keys in one revision;
+ *	if_rev and prev go with a single key.  Nothing there: succeeded true,
+ *	deleted 0.
  *   get [key, {rev: n}]
  *	-> record or nil
  *   list [prefix, {from: key, to: key, after: key, limit: n, reverse: bool,

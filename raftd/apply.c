@@ -1,0 +1,169 @@
+/*
+ * apply.c - committed entries to the state machine, answers to whoever waits.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "raftd/inside.h"
+
+/* The command of an entry; -1: not one, which every server finds alike. */
+static int
+read_command(const struct record *r, struct fsm_command *c)
+{
+	struct mp_cur cur = mp_cur(r->payload, r->len);
+
+	c->index = r->index;
+	c->term = r->term;
+	c->stamp = r->stamp;
+	if (mp_read_bytes(&cur, &c->method) < 0 ||
+	    mp_read_raw(&cur, &c->params) < 0 || !mp_done(&cur))
+		return -1;
+	return 0;
+}
+
+static enum wire_status
+run(struct group *g, const struct record *r, struct mp_buf *reply,
+    struct wire_error *err)
+{
+	struct fsm_command c;
+
+	if (r->kind != RECORD_COMMAND) {
+		g->ops->advance(g->fsm, r->index, r->stamp);
+		return WIRE_OK;
+	}
+	if (read_command(r, &c) < 0) {
+		g->ops->advance(g->fsm, r->index, r->stamp);
+		err->status = WIRE_USAGE;
+		memcpy(err->message, "not a command", 14);
+		return WIRE_USAGE;
+	}
+	return g->ops->apply(g->fsm, &c, reply, err);
+}
+
+int
+apply_entry(struct group *g, const struct record *r)
+{
+	struct wire_error err = {0};
+
+	assert(r->index == g->applied + 1);
+	if (run(g, r, NULL, &err) == WIRE_BUG)
+		return -1;
+	g->applied = r->index;
+	return 0;
+}
+
+/*
+ * Requests at or below the index that are not this entry's: another entry
+ * took the place, so theirs can never be committed.
+ */
+static void
+settle_others(struct group *g, const struct record *r)
+{
+	struct request *q;
+
+	while ((q = TAILQ_FIRST(&g->queue[REQUEST_PENDING])) != NULL &&
+	       q->index <= r->index) {
+		if (q->index == r->index && q->term == r->term)
+			break;
+		dispatch_move(g, q, REQUEST_WAITING);
+	}
+}
+
+static int
+apply_one(struct group *g, const struct record *r)
+{
+	struct wire_error err = {0};
+	struct mp_buf *reply = NULL;
+	enum wire_status status;
+	struct request *q;
+
+	settle_others(g, r);
+	q = TAILQ_FIRST(&g->queue[REQUEST_PENDING]);
+	if (q != NULL && (q->index != r->index || q->term != r->term))
+		q = NULL;
+	if (q != NULL)
+		reply = answer_begin(g->host, q);
+	status = run(g, r, reply, &err);
+	if (status == WIRE_BUG)
+		return -1;
+	g->applied = r->index;
+	if (q == NULL)
+		return 0;
+	if (status == WIRE_OK)
+		answer_ok(g, q);
+	else
+		answer_failed(g, q, &err);
+	return 0;
+}
+
+int
+apply_committed(struct group *g)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_APPLIED, .now = {g->host->now.mono_ns}};
+	uint64_t before = g->applied, to = g->commit;
+	uint64_t keep;
+
+	if (to - before > APPLY_TURN_MAX)
+		to = before + APPLY_TURN_MAX;
+	while (g->applied < to) {
+		const struct tail_slot *s = tail_at(&g->tail, g->applied + 1);
+		struct record r;
+
+		if (s == NULL ||
+		    record_read(s->blob->data + s->offset, s->size, &r) == 0)
+			return -1;
+		if (apply_one(g, &r) < 0)
+			return -1;
+	}
+	if (g->applied == before)
+		return 0;
+	ev.u.applied.index = g->applied;
+	group_step(g, &ev);
+	keep = g->st.durable < g->applied ? g->st.durable : g->applied;
+	tail_trim(&g->tail, g->host->opt.cache_bytes_max, keep);
+	return g->applied < g->commit;
+}
+
+/* ---- reads ------------------------------------------------------------- */
+
+static void
+serve(struct group *g, struct request *r)
+{
+	struct wire_error err = {0};
+	struct mp_buf *reply = answer_begin(g->host, r);
+	enum wire_status status = WIRE_OK;
+
+	switch (r->kind) {
+	case REQUEST_STATUS:
+		status_put(g, reply);
+		break;
+	case REQUEST_MEMBERS:
+		members_put(g, reply);
+		break;
+	case REQUEST_DISCOVER:
+		discover_put(reply);
+		break;
+	case REQUEST_QUERY:
+	case REQUEST_STALE:
+	case REQUEST_COMMAND:
+		status =
+		    g->ops->query(g->fsm, r->method, r->params, reply, &err);
+		break;
+	}
+	if (status == WIRE_OK)
+		answer_ok(g, r);
+	else
+		answer_failed(g, r, &err);
+}
+
+void
+apply_reads(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_READY], link, tmp) {
+		if (r->index <= g->applied)
+			serve(g, r);
+	}
+}

@@ -1,0 +1,336 @@
+/*
+ * kvargs.c - the parameters of the key-value store's methods, taken apart
+ * and judged.
+ */
+#include "raftd/fsm/kvargs.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "raftd/fsm/kv.h"
+
+enum option_type { OPT_BOOL, OPT_U64, OPT_KEY, OPT_VALUE, OPT_SKIP };
+
+static const struct option {
+	const char *name;
+	unsigned methods; /* enum kv_method */
+	enum kv_option bit;
+	enum option_type type;
+	size_t at;
+} options[] = {
+#define AT(field) offsetof(struct kv_args, field)
+    {"if_absent", KV_PUT, KV_IF_ABSENT, OPT_BOOL, AT(if_absent)},
+    {"if_rev", KV_PUT | KV_DELETE, KV_IF_REV, OPT_U64, AT(if_rev)},
+    {"if_value", KV_PUT, KV_IF_VALUE, OPT_VALUE, AT(if_value)},
+    {"if_changed", KV_PUT, KV_IF_CHANGED, OPT_BOOL, AT(if_changed)},
+    {"append", KV_PUT, KV_APPEND, OPT_BOOL, AT(append)},
+    {"prev", KV_PUT | KV_DELETE, KV_PREV, OPT_BOOL, AT(prev)},
+    {"from", KV_LIST, KV_FROM, OPT_KEY, AT(from)},
+    {"to", KV_LIST, KV_TO, OPT_KEY, AT(to)},
+    {"after", KV_LIST, KV_AFTER, OPT_KEY, AT(after)},
+    {"limit", KV_LIST, KV_LIMIT, OPT_U64, AT(limit)},
+    {"reverse", KV_LIST, KV_REVERSE, OPT_BOOL, AT(reverse)},
+    {"rev", KV_LIST | KV_GET, KV_REV, OPT_U64, AT(rev)},
+    {"keys_only", KV_LIST, KV_KEYS_ONLY, OPT_BOOL, AT(keys_only)},
+    {"count", KV_LIST, KV_COUNT, OPT_BOOL, AT(count)},
+    {"read", KV_LIST | KV_GET, KV_OPT_HOST_READ, OPT_SKIP, 0},
+    {"group", KV_PUT | KV_DELETE | KV_LIST | KV_GET, KV_OPT_HOST_GROUP,
+	OPT_SKIP, 0},
+#undef AT
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+struct text {
+	char *at;
+	size_t left;
+};
+
+static void
+text_put(struct text *t, const char *s, size_t len)
+{
+	if (len > t->left)
+		len = t->left;
+	memcpy(t->at, s, len);
+	t->at += len;
+	t->left -= len;
+}
+
+static void
+text_number(struct text *t, unsigned long long v)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	text_put(t, digits + i, sizeof(digits) - i);
+}
+
+/* Bytes from outside, of which only what every terminal shows is shown. */
+static void
+text_foreign(struct text *t, const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		text_put(t, s[i] >= ' ' && s[i] <= '~' ? s + i : "?", 1);
+}
+
+/* What of printf is used here: %s %.*s %u %zu %llu.  A state machine needs
+ * no stdio, whose output may depend on the locale. */
+static void
+text_format(struct text *t, const char *fmt, va_list ap)
+{
+	size_t len;
+
+	for (; *fmt != '\0'; fmt++) {
+		if (*fmt != '%') {
+			text_put(t, fmt, 1);
+		} else if (*++fmt == 's') {
+			const char *s = va_arg(ap, const char *);
+
+			text_put(t, s, strlen(s));
+		} else if (*fmt == '.') {
+			fmt += 2;
+			len = (size_t)va_arg(ap, int);
+			text_foreign(t, va_arg(ap, const char *), len);
+		} else if (*fmt == 'u') {
+			text_number(t, va_arg(ap, unsigned));
+		} else if (*fmt == 'z') {
+			fmt++;
+			text_number(t, va_arg(ap, size_t));
+		} else {
+			assert(*fmt == 'l');
+			fmt += 2;
+			text_number(t, va_arg(ap, unsigned long long));
+		}
+	}
+}
+
+enum wire_status
+kvargs_fail(
+    struct wire_error *err, enum wire_status status, const char *fmt, ...)
+{
+	struct text t;
+	va_list ap;
+
+	if (err == NULL)
+		return status;
+	memset(err, 0, sizeof(*err));
+	err->status = status;
+	t.at = err->message;
+	t.left = sizeof(err->message) - 1;
+	va_start(ap, fmt);
+	text_format(&t, fmt, ap);
+	va_end(ap);
+	return status;
+}
+
+static enum wire_status
+too_long(struct wire_error *err, const char *what, size_t len, size_t max)
+{
+	return kvargs_fail(err, WIRE_TOO_LARGE,
+	    "%s too long: %zu bytes, the limit is %zu", what, len, max);
+}
+
+static enum wire_status
+judge_key(
+    struct mp_span key, size_t min, const char *what, struct wire_error *err)
+{
+	if (key.len < min)
+		return kvargs_fail(err, WIRE_USAGE, "%s is empty", what);
+	if (key.len > WIRE_KEY_LEN_MAX)
+		return too_long(err, what, key.len, WIRE_KEY_LEN_MAX);
+	return WIRE_OK;
+}
+
+/* str or bin, of a key's length. */
+static enum wire_status
+read_key(struct mp_cur *c, size_t min, const char *what, struct mp_span *key,
+    struct wire_error *err)
+{
+	if (mp_read_bytes(c, key) < 0)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "%s must be str or bin", what);
+	return judge_key(*key, min, what, err);
+}
+
+static enum wire_status
+read_value(struct mp_cur *c, const char *what, struct mp_span *value,
+    struct wire_error *err)
+{
+	if (mp_read_bytes(c, value) < 0)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "%s must be str or bin", what);
+	if (value->len > WIRE_VALUE_LEN_MAX)
+		return too_long(err, what, value->len, WIRE_VALUE_LEN_MAX);
+	return WIRE_OK;
+}
+
+static const struct option *
+option_find(enum kv_method method, struct mp_span name)
+{
+	size_t i;
+
+	for (i = 0; i < OPTIONS; i++)
+		if ((options[i].methods & method) != 0 &&
+		    mp_span_eq(name, options[i].name))
+			return &options[i];
+	return NULL;
+}
+
+/* The value of one option goes to where its row says. */
+static enum wire_status
+read_option(struct mp_cur *c, const struct option *o, struct kv_args *a,
+    struct wire_error *err)
+{
+	uint8_t *to = (uint8_t *)a + o->at;
+	struct mp_span s;
+	enum wire_status st;
+	uint64_t n;
+	bool b;
+
+	switch (o->type) {
+	case OPT_BOOL:
+		if (mp_read_bool(c, &b) < 0)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "option %s must be true or false", o->name);
+		memcpy(to, &b, sizeof(b));
+		break;
+	case OPT_U64:
+		if (mp_read_u64(c, &n) < 0)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "option %s must be a number, 0 or more", o->name);
+		memcpy(to, &n, sizeof(n));
+		break;
+	case OPT_KEY:
+	case OPT_VALUE:
+		st = o->type == OPT_KEY ? read_key(c, 0, o->name, &s, err)
+					: read_value(c, o->name, &s, err);
+		if (st != WIRE_OK)
+			return st;
+		memcpy(to, &s, sizeof(s));
+		break;
+	case OPT_SKIP:
+		if (mp_skip(c) < 0)
+			return kvargs_fail(
+			    err, WIRE_USAGE, "option %s is cut", o->name);
+		break;
+	}
+	a->given |= (unsigned)o->bit;
+	return WIRE_OK;
+}
+
+static enum wire_status
+read_options(struct mp_cur *c, enum kv_method method, struct kv_args *a,
+    struct wire_error *err)
+{
+	const struct option *o;
+	struct mp_span name;
+	enum wire_status st;
+	uint32_t count, i;
+	unsigned seen = 0;
+
+	if (mp_read_map(c, &count) < 0)
+		return kvargs_fail(err, WIRE_USAGE, "options must be a map");
+	for (i = 0; i < count; i++) {
+		if (mp_read_bytes(c, &name) < 0)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "the name of an option must be str or bin");
+		o = option_find(method, name);
+		if (o == NULL)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "no such option: '%.*s'",
+			    (int)(name.len < 64 ? name.len : 64),
+			    (const char *)name.p);
+		if ((seen & (unsigned)o->bit) != 0)
+			return kvargs_fail(
+			    err, WIRE_USAGE, "option %s twice", o->name);
+		seen |= (unsigned)o->bit;
+		if (mp_read_nil(c) == 0)
+			continue; /* as if it were not there */
+		st = read_option(c, o, a, err);
+		if (st != WIRE_OK)
+			return st;
+	}
+	return WIRE_OK;
+}
+
+/* delete takes one key or an array of them. */
+static enum wire_status
+read_delete_keys(struct mp_cur *c, struct kv_args *a, struct wire_error *err)
+{
+	struct mp_span key;
+	enum wire_status st;
+	uint32_t i;
+
+	a->key_count = 1;
+	if (mp_peek(c) == MP_ARRAY) {
+		if (mp_read_array(c, &a->key_count) < 0)
+			return kvargs_fail(err, WIRE_USAGE, "keys are cut");
+		if (a->key_count == 0)
+			return kvargs_fail(err, WIRE_USAGE, "no keys");
+		if (a->key_count > KV_DELETE_KEYS_MAX)
+			return kvargs_fail(err, WIRE_TOO_LARGE,
+			    "too many keys: %u, the limit is %u", a->key_count,
+			    (unsigned)KV_DELETE_KEYS_MAX);
+	}
+	a->keys = *c;
+	for (i = 0; i < a->key_count; i++) {
+		st = read_key(c, 1, "key", &key, err);
+		if (st != WIRE_OK)
+			return st;
+	}
+	return WIRE_OK;
+}
+
+/* What no single option shows. */
+static enum wire_status
+judge_together(
+    enum kv_method method, const struct kv_args *a, struct wire_error *err)
+{
+	if (method == KV_DELETE && a->key_count > 1 &&
+	    ((a->given & KV_IF_REV) != 0 || a->prev))
+		return kvargs_fail(
+		    err, WIRE_USAGE, "if_rev and prev go with a single key");
+	if ((a->given & KV_LIMIT) != 0 &&
+	    (a->limit == 0 || a->limit > WIRE_LIST_LIMIT_MAX))
+		return kvargs_fail(err, WIRE_USAGE, "limit must be 1 to %u",
+		    WIRE_LIST_LIMIT_MAX);
+	return WIRE_OK;
+}
+
+enum wire_status
+kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
+    struct wire_error *err)
+{
+	uint32_t min = method == KV_PUT ? 2 : 1, count;
+	struct mp_cur c = mp_cur_span(params);
+	enum wire_status st = WIRE_OK;
+
+	memset(a, 0, sizeof(*a));
+	if (mp_read_array(&c, &count) < 0)
+		return kvargs_fail(err, WIRE_USAGE, "params must be an array");
+	if (count < min || count > min + 1)
+		return kvargs_fail(err, WIRE_USAGE,
+		    "%u parameters, and perhaps options, but %u came", min,
+		    count);
+	if (method == KV_DELETE)
+		st = read_delete_keys(&c, a, err);
+	else
+		st = read_key(&c, method == KV_LIST ? 0 : 1,
+		    method == KV_LIST ? "prefix" : "key", &a->key, err);
+	if (st == WIRE_OK && method == KV_PUT)
+		st = read_value(&c, "value", &a->value, err);
+	if (st == WIRE_OK && count > min && mp_read_nil(&c) < 0)
+		st = read_options(&c, method, a, err);
+	if (st != WIRE_OK)
+		return st;
+	if (!mp_done(&c))
+		return kvargs_fail(err, WIRE_USAGE, "bytes behind the params");
+	return judge_together(method, a, err);
+}

@@ -1,0 +1,369 @@
+/*
+ * kvstore.c - the key-value store's state: changes, history, digest.
+ */
+#include "raftd/fsm/kvstore.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static struct fsm_digest
+digest_of(const void *data, size_t len)
+{
+	XXH128_hash_t h = XXH3_128bits(data, len);
+
+	return (struct fsm_digest){.hi = h.high64, .lo = h.low64};
+}
+
+static void
+digest_add(struct fsm_digest *sum, struct fsm_digest d)
+{
+	sum->hi += d.hi + __builtin_add_overflow(sum->lo, d.lo, &sum->lo);
+}
+
+static void
+digest_sub(struct fsm_digest *sum, struct fsm_digest d)
+{
+	sum->hi -= d.hi + __builtin_sub_overflow(sum->lo, d.lo, &sum->lo);
+}
+
+/* Numbers are hashed as little-endian, so that all machines agree. */
+static struct fsm_digest
+record_digest(const struct record *r)
+{
+	struct fsm_digest bytes;
+	uint64_t n[6];
+
+	bytes = digest_of(r->bytes, (size_t)r->key_len + r->value_len);
+	n[0] = htole64(bytes.lo);
+	n[1] = htole64(bytes.hi);
+	n[2] = htole64(r->create_rev);
+	n[3] = htole64(r->mod_rev);
+	n[4] = htole64(r->version);
+	n[5] = htole64(r->key_len);
+	return digest_of(n, sizeof(n));
+}
+
+static struct fsm_digest
+state_digest(const struct fsm *f, struct fsm_digest sum, uint64_t keys)
+{
+	uint64_t n[5];
+
+	n[0] = htole64(sum.lo);
+	n[1] = htole64(sum.hi);
+	n[2] = htole64(keys);
+	n[3] = htole64(f->rev);
+	n[4] = htole64(f->time);
+	return digest_of(n, sizeof(n));
+}
+
+struct fsm_digest
+kvstore_digest(const struct fsm *f)
+{
+	return state_digest(f, f->sum, f->keys);
+}
+
+struct fsm_digest
+kvstore_recount(const struct fsm *f)
+{
+	struct tree_pos pos = tree_seek(&f->tree, NULL, 0);
+	struct fsm_digest sum = {0, 0};
+	const struct record *r;
+	uint64_t keys = 0;
+
+	while ((r = tree_next(&pos)) != NULL) {
+		if (!record_is_live(r))
+			continue;
+		digest_add(&sum, record_digest(r));
+		keys++;
+	}
+	return state_digest(f, sum, keys);
+}
+
+struct fsm *
+kvstore_new(uint32_t group)
+{
+	struct fsm *f = calloc(1, sizeof(*f));
+
+	if (f != NULL) {
+		f->group = group;
+		tree_init(&f->tree);
+	}
+	return f;
+}
+
+void
+kvstore_reset(struct fsm *f)
+{
+	struct tree_pos pos = tree_seek(&f->tree, NULL, 0);
+	struct record *r, *older;
+	uint32_t group = f->group;
+
+	while ((r = tree_next(&pos)) != NULL) {
+		for (; r != NULL; r = older) {
+			older = r->older;
+			free(r);
+		}
+	}
+	tree_release(&f->tree);
+	free(f->history.ring);
+	memset(f, 0, sizeof(*f));
+	f->group = group;
+}
+
+void
+kvstore_free(struct fsm *f)
+{
+	if (f == NULL)
+		return;
+	kvstore_reset(f);
+	free(f);
+}
+
+/* ---- history ----------------------------------------------------------- */
+
+/* What a change keeps in memory beyond the newest values. */
+static uint64_t
+history_charge(const struct record *r)
+{
+	return sizeof(r) + (r->older == NULL ? 0 : record_size(r->older)) +
+	       ((r->flags & RECORD_TOMBSTONE) != 0 ? record_size(r) : 0);
+}
+
+/* Room for one more, so that history_push() cannot fail. */
+static int
+history_reserve(struct kv_history *h)
+{
+	struct record **ring;
+	size_t cap, i;
+
+	if (h->count < h->cap)
+		return 0;
+	cap = h->cap == 0 ? 64 : h->cap * 2;
+	ring = malloc(cap * sizeof(*ring));
+	if (ring == NULL)
+		return -ENOMEM;
+	for (i = 0; i < h->count; i++)
+		ring[i] = h->ring[(h->first + i) & (h->cap - 1)];
+	free(h->ring);
+	h->ring = ring;
+	h->cap = cap;
+	h->first = 0;
+	return 0;
+}
+
+static void
+history_push(struct kv_history *h, struct record *r)
+{
+	assert(h->count < h->cap);
+	h->ring[(h->first + h->count++) & (h->cap - 1)] = r;
+	h->bytes += history_charge(r);
+}
+
+static void
+history_pop(struct fsm *f)
+{
+	struct kv_history *h = &f->history;
+	struct record *r = h->ring[h->first & (h->cap - 1)];
+	struct tree_path path;
+
+	assert(h->count > 0);
+	h->first++;
+	h->count--;
+	h->bytes -= history_charge(r);
+	if (!MUTANT(97))
+		f->floor = r->mod_rev;
+	free(r->older);
+	r->older = NULL;
+	if (r->flags == RECORD_TOMBSTONE) {
+		/* Nobody can look behind it any more. */
+		tree_find(&f->tree, r->bytes, r->key_len, &path);
+		assert(tree_record(&f->tree, &path) == r);
+		tree_remove(&f->tree, &path);
+		free(r);
+	}
+}
+
+void
+kvstore_trim(struct fsm *f)
+{
+	struct kv_history *h = &f->history;
+
+	while (h->count > 0 &&
+	       (h->bytes > KV_HISTORY_BYTES_MAX ||
+		   f->rev - h->ring[h->first & (h->cap - 1)]->mod_rev >=
+		       KV_HISTORY_REVS_MAX))
+		history_pop(f);
+}
+
+const struct record *
+kvstore_at(const struct record *newest, uint64_t rev)
+{
+	const struct record *r = newest;
+
+	while (r != NULL && r->mod_rev > rev)
+		r = r->older;
+	return record_is_live(r) ? r : NULL;
+}
+
+/* ---- changes ----------------------------------------------------------- */
+
+struct record *
+kvstore_record_new(size_t key_len, size_t value_len)
+{
+	struct record *r;
+
+	assert(key_len > 0 && key_len <= WIRE_KEY_LEN_MAX);
+	assert(value_len <= WIRE_VALUE_LEN_MAX);
+	r = malloc(offsetof(struct record, bytes) + key_len + value_len);
+	if (r == NULL)
+		return NULL;
+	r->older = NULL;
+	r->create_rev = r->mod_rev = r->version = 0;
+	r->value_len = (uint32_t)value_len;
+	r->key_len = (uint16_t)key_len;
+	r->flags = 0;
+	return r;
+}
+
+/* r takes the place of what path found, if it found anything. */
+static int
+enter(struct fsm *f, struct tree_path *path, struct record *r)
+{
+	struct record *cur;
+
+	if (!path->found)
+		return tree_insert(&f->tree, path, r);
+	if (history_reserve(&f->history) < 0)
+		return -ENOMEM;
+	cur = tree_record(&f->tree, path);
+	if (record_is_live(cur)) {
+		if (!MUTANT(92))
+			digest_sub(&f->sum, record_digest(cur));
+		f->keys--;
+		f->bytes -= (uint64_t)cur->key_len + cur->value_len;
+	}
+	r->older = cur;
+	cur->flags |= RECORD_OLD;
+	tree_replace(&f->tree, path, r);
+	history_push(&f->history, r);
+	return 0;
+}
+
+static void
+count_in(struct fsm *f, const struct record *r)
+{
+	digest_add(&f->sum, record_digest(r));
+	f->keys++;
+	f->bytes += (uint64_t)r->key_len + r->value_len;
+}
+
+int
+kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
+    struct mp_span key, struct mp_span value, bool append)
+{
+	const struct record *cur =
+	    path->found ? tree_record(&f->tree, path) : NULL;
+	struct record *r;
+	size_t head;
+
+	if (!record_is_live(cur))
+		cur = NULL;
+	head = append && cur != NULL ? cur->value_len : 0;
+	r = kvstore_record_new(key.len, head + value.len);
+	if (r == NULL)
+		return -ENOMEM;
+	memcpy(r->bytes, key.p, key.len);
+	if (head > 0)
+		memcpy(r->bytes + key.len, record_value(cur), head);
+	if (value.len > 0)
+		memcpy(r->bytes + key.len + head, value.p, value.len);
+	r->create_rev = cur != NULL && !MUTANT(94) ? cur->create_rev : rev;
+	r->version = cur != NULL ? cur->version + 1 : 1;
+	r->mod_rev = rev;
+	if (enter(f, path, r) < 0) {
+		free(r);
+		return -ENOMEM;
+	}
+	count_in(f, r);
+	f->rev = rev;
+	return 0;
+}
+
+int
+kvstore_delete(struct fsm *f, uint64_t rev, struct tree_path *path)
+{
+	const struct record *cur = tree_record(&f->tree, path);
+	struct record *r;
+
+	assert(record_is_live(cur));
+	r = kvstore_record_new(cur->key_len, 0);
+	if (r == NULL)
+		return -ENOMEM;
+	memcpy(r->bytes, cur->bytes, cur->key_len);
+	r->mod_rev = rev;
+	r->flags = RECORD_TOMBSTONE;
+	if (enter(f, path, r) < 0) {
+		free(r);
+		return -ENOMEM;
+	}
+	f->rev = rev;
+	return 0;
+}
+
+int
+kvstore_enter(struct fsm *f, struct record *r)
+{
+	struct tree_path path;
+
+	tree_find(&f->tree, r->bytes, r->key_len, &path);
+	assert(!path.found);
+	if (tree_insert(&f->tree, &path, r) < 0)
+		return -ENOMEM;
+	count_in(f, r);
+	return 0;
+}
+
+/* ---- the invariants ---------------------------------------------------- */
+
+bool
+kvstore_check(const struct fsm *f)
+{
+	struct tree_pos pos = tree_seek(&f->tree, NULL, 0);
+	const struct kv_history *h = &f->history;
+	uint64_t keys = 0, bytes = 0, charge = 0, kept = 0, last = 0;
+	const struct record *r;
+	size_t i;
+
+	while ((r = tree_next(&pos)) != NULL) {
+		if ((r->flags & RECORD_OLD) != 0 || r->mod_rev > f->rev)
+			return false;
+		if (record_is_live(r)) {
+			keys++;
+			bytes += (uint64_t)r->key_len + r->value_len;
+		}
+		for (; r != NULL; r = r->older) {
+			if (r->older == NULL &&
+			    (r->flags & RECORD_TOMBSTONE) == 0)
+				break;
+			kept++;
+			if (r->older != NULL && r->older->mod_rev >= r->mod_rev)
+				return false;
+		}
+	}
+	for (i = 0; i < h->count; i++) {
+		r = h->ring[(h->first + i) & (h->cap - 1)];
+		if (r->mod_rev < last || r->mod_rev < f->floor)
+			return false;
+		last = r->mod_rev;
+		charge += history_charge(r);
+	}
+	/* A trimmed tombstone may hang on in the chain of its successor. */
+	return keys == f->keys && bytes == f->bytes && charge == h->bytes &&
+	       h->count <= kept && tree_check(&f->tree) &&
+	       h->bytes <= KV_HISTORY_BYTES_MAX;
+}

@@ -1,0 +1,105 @@
+/*
+ * kvstore.h - the key-value store's state, and the few ways to change it.
+ *
+ * Invariants (kvstore_check):
+ *  - the tree holds, for each key, its newest version, which may be a
+ *    tombstone; what it replaced hangs from `older`, newest first;
+ *  - history holds, in the order of their revisions, the versions whose
+ *    `older` is not NULL or which are tombstones;
+ *  - a reader at revision r >= floor finds what the store held at r: the
+ *    first version in a key's chain whose mod_rev is at most r;
+ *  - sum is the sum, modulo 2^128, of the digests of all live records, so it
+ *    does not depend on their order and a change costs two hashes;
+ *  - keys and bytes count the live records.
+ *
+ * Nothing that a command answers, and nothing in the digest, depends on how
+ * much history is kept: after kvstore_load there is none.
+ *
+ * The saved form, all integers little-endian:
+ *
+ *	offset	size
+ *	0	8	"raftkv1\n"
+ *	8	4	group
+ *	12	4	0
+ *	16	8	revision
+ *	24	8	replicated time, ms
+ *	32	8	index applied
+ *	40	8	number of records
+ *	48	8	bytes of all keys and values
+ *	56	...	the records, in the order of their keys:
+ *		4	value length
+ *		2	key length
+ *		8	create_rev
+ *		8	mod_rev
+ *		8	version
+ *		...	key, value
+ *	end	16	digest of the state, low half first
+ *
+ * It is valid if the keys ascend strictly, each revision lies within
+ * 1..revision, and the counts and the digest are what the records give.
+ */
+#ifndef RAFTD_FSM_KVSTORE_H
+#define RAFTD_FSM_KVSTORE_H
+
+#include "raftd/fsm/fsm.h"
+#include "raftd/fsm/kv.h"
+#include "raftd/fsm/tree.h"
+
+/* Changes whose past is kept: a ring in the order of their revisions. */
+struct kv_history {
+	struct record **ring; /* the versions that replaced another */
+	size_t cap;	      /* a power of two, or 0 */
+	size_t first, count;
+	uint64_t bytes; /* what it holds on to */
+};
+
+struct fsm {
+	uint32_t group;
+	uint64_t applied; /* index */
+	uint64_t time;	  /* ms: the largest stamp seen */
+	uint64_t rev;	  /* of the last change */
+	uint64_t floor;	  /* the oldest revision that can be read */
+	uint64_t keys, bytes;
+	struct fsm_digest sum;
+	struct tree tree;
+	struct kv_history history;
+};
+
+struct fsm *kvstore_new(uint32_t group);
+void kvstore_free(struct fsm *);
+
+/*
+ * Make key -> value a change of revision rev.  With append, value is added
+ * to what is there.  path is where tree_find() found the key or not; it is
+ * not valid afterwards.  -ENOMEM, nothing changed.
+ */
+int kvstore_put(struct fsm *, uint64_t rev, struct tree_path *path,
+    struct mp_span key, struct mp_span value, bool append);
+/* Leave a tombstone in the place of the live record that path found. */
+int kvstore_delete(struct fsm *, uint64_t rev, struct tree_path *path);
+/* Forget what is older than the limits of kv.h allow. */
+void kvstore_trim(struct fsm *);
+
+/* What a key's chain held at revision rev, or NULL. */
+const struct record *kvstore_at(const struct record *newest, uint64_t rev);
+
+struct fsm_digest kvstore_digest(const struct fsm *);
+/* The same from the records themselves; for tests. */
+struct fsm_digest kvstore_recount(const struct fsm *);
+bool kvstore_check(const struct fsm *);
+
+int kvstore_save(const struct fsm *,
+    int (*write)(void *ctx, const void *, size_t), void *ctx);
+/*
+ * read fills all it is asked for or fails.  -EBADMSG not a valid state, and
+ * what read returned; the store is then empty.
+ */
+int kvstore_load(
+    struct fsm *, int (*read)(void *ctx, void *, size_t), void *ctx);
+
+/* For kvimage.c: a record is entered without history. */
+int kvstore_enter(struct fsm *, struct record *); /* takes it if 0 */
+struct record *kvstore_record_new(size_t key_len, size_t value_len);
+void kvstore_reset(struct fsm *);
+
+#endif

@@ -1,0 +1,600 @@
+/*
+ * host.c - one server without its sockets: input, the turn, storage jobs.
+ */
+#include "raftd/host.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "raftd/inside.h"
+
+#define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
+
+void
+host_log(struct host *h, enum host_log_level level, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	h->env.log(h->env.ctx, level, line);
+}
+
+void
+host_fail(struct host *h, int status, const char *cause)
+{
+	if (h->broken)
+		return;
+	h->broken = true;
+	h->env.fatal(h->env.ctx, status, cause);
+}
+
+struct blob *
+arena_room(struct blob **arena, size_t len, size_t *offset)
+{
+	struct blob *b = *arena;
+	size_t at;
+
+	if (b != NULL) {
+		at = (b->len + RECORD_ALIGN - 1) & ~(size_t)(RECORD_ALIGN - 1);
+		if (at <= b->cap && len <= b->cap - at) {
+			b->len = at;
+			*offset = at;
+			return b;
+		}
+	}
+	b = blob_new(len > ARENA_SIZE ? len : ARENA_SIZE);
+	if (b == NULL)
+		return NULL;
+	blob_unref(*arena);
+	*arena = b;
+	*offset = 0;
+	return b;
+}
+
+/* ---- peers ------------------------------------------------------------- */
+
+struct peer *
+host_peer(struct host *h, uint64_t id)
+{
+	for (unsigned i = 0; i < h->peer_count; i++)
+		if (h->peer[i].id == id)
+			return &h->peer[i];
+	return NULL;
+}
+
+bool
+host_is_linked(const struct host *h, uint64_t peer)
+{
+	return h->env.peer_backlog(h->env.ctx, peer) != SIZE_MAX;
+}
+
+static struct inbound *
+inbox_room(struct host *h)
+{
+	struct inbound *in;
+
+	if (h->inbox_count == h->inbox_cap) {
+		size_t cap = h->inbox_cap != 0 ? h->inbox_cap * 2 : 64;
+
+		in = cap <= INBOX_MAX ? realloc(h->inbox, cap * sizeof(*in))
+				      : NULL;
+		if (in == NULL)
+			return NULL;
+		h->inbox = in;
+		h->inbox_cap = cap;
+	}
+	return &h->inbox[h->inbox_count++];
+}
+
+static void
+put_event(struct host *h, enum raft_event_type type, uint64_t peer)
+{
+	struct inbound *in = inbox_room(h);
+
+	if (in == NULL) {
+		host_fail(h, 71, "out of memory");
+		return;
+	}
+	*in = (struct inbound){.peer = peer, .event = type};
+}
+
+void
+host_link_up(struct host *h, uint64_t peer)
+{
+	struct peer *p = host_peer(h, peer);
+
+	if (p == NULL)
+		return;
+	p->link_up = true;
+	put_event(h, RAFT_EV_PEER_UP, peer);
+}
+
+void
+host_link_down(struct host *h, uint64_t peer)
+{
+	struct peer *p = host_peer(h, peer);
+
+	if (p == NULL || !p->link_up)
+		return;
+	p->link_up = false;
+	put_event(h, RAFT_EV_PEER_DOWN, peer);
+}
+
+void
+host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
+{
+	struct peer *p = host_peer(h, peer);
+
+	(void)now;
+	if (p == NULL || !p->linked_in)
+		return;
+	p->linked_in = false;
+	put_event(h, RAFT_EV_PEER_DOWN, peer);
+}
+
+/* ---- input ------------------------------------------------------------- */
+
+/* A forwarded request becomes a request of ours. */
+static int
+take_forward(struct host *h, uint64_t peer, const struct frame *f)
+{
+	struct forward fw;
+	struct request *r;
+
+	if (forward_read(f, &fw) < 0 || fw.group != h->group->id)
+		return -EPROTO;
+	r = request_new(&h->pool);
+	if (r == NULL) {
+		struct answer a = {.group = fw.group,
+		    .boot = fw.boot,
+		    .id = fw.id,
+		    .status = WIRE_BUSY,
+		    .text = mp_span("too many requests", 17),
+		    .result = mp_span("", 0)};
+		struct piece piece;
+
+		mp_buf_reset(&h->wire);
+		answer_put(&h->wire, &a);
+		piece = (struct piece){NULL, h->wire.data, h->wire.len};
+		if (!h->wire.failed)
+			h->env.peer_send(h->env.ctx, peer, &piece, 1);
+		return 0;
+	}
+	r->peer = peer;
+	r->peer_boot = fw.boot;
+	r->msgid = fw.id;
+	dispatch_call(h, r, fw.call);
+	return 0;
+}
+
+int
+host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
+{
+	struct peer *p = host_peer(h, peer);
+	struct inbound *in;
+	struct answer a;
+	struct blob *b;
+	size_t offset, len;
+
+	if (p == NULL || f->type != FRAME_NOTIFY)
+		return -EPROTO;
+	p->heard_ns = h->now.mono_ns;
+	if (mp_span_eq(f->method, "forward"))
+		return take_forward(h, peer, f);
+	if (mp_span_eq(f->method, "answer")) {
+		if (answer_read(f, &a) < 0)
+			return -EPROTO;
+		dispatch_answer(h, &a, peer);
+		return 0;
+	}
+	/* The one copy of what a leader sends: its entries stay in this blob
+	 * for the log, the cache and apply. */
+	len = f->call.len;
+	b = arena_room(&h->scratch, len, &offset);
+	if (b == NULL)
+		return -EPROTO;
+	memcpy(b->data + offset, f->call.p, len);
+	b->len = offset + len;
+	in = inbox_room(h);
+	if (in == NULL)
+		return -EPROTO;
+	*in = (struct inbound){.peer = peer,
+	    .blob = blob_ref(b),
+	    .offset = (uint32_t)offset,
+	    .len = (uint32_t)len};
+	return 0;
+}
+
+void
+host_client_request(
+    struct host *h, uint64_t client, const struct frame *f, bool errors_as_map)
+{
+	struct wire_error err = {
+	    .status = WIRE_BUSY, .message = "too many requests"};
+	struct request *r, full = {0};
+
+	if (f->type == FRAME_RESPONSE)
+		return; /* stray; the public specification says ignore */
+	r = request_new(&h->pool);
+	if (r == NULL)
+		r = &full;
+	r->client = client;
+	r->msgid = f->msgid;
+	r->as_map = errors_as_map;
+	r->is_notify = f->type == FRAME_NOTIFY;
+	if (r == &full)
+		answer_send_error(h, r, &err);
+	else
+		dispatch_call(h, r, f->call);
+}
+
+void
+host_client_gone(struct host *h, uint64_t client)
+{
+	struct request_queue *q = &h->group->queue[REQUEST_WAITING];
+	struct request *r, *tmp;
+
+	/* What has not begun need not begin; the rest is answered into the
+	 * void. */
+	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
+		if (r->client != client)
+			continue;
+		r->is_notify = true;
+		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
+	}
+}
+
+unsigned
+host_pause(const struct host *h)
+{
+	unsigned bits = 0;
+
+	if (h->pool.open >= HOST_REQUESTS_MAX / 4 * 3 ||
+	    h->request_bytes >= HOST_REQUEST_BYTES_MAX)
+		bits |= PAUSE_REQUESTS;
+	if (h->jobs_out >= STORE_JOBS_MAX || h->bytes_out >= STORE_BYTES_MAX)
+		bits |= PAUSE_STORE;
+	return bits;
+}
+
+/* ---- storage ----------------------------------------------------------- */
+
+struct store_job *
+host_job(struct host *h)
+{
+	struct store_job *j = STAILQ_FIRST(&h->idle);
+
+	if (j != NULL)
+		STAILQ_REMOVE_HEAD(&h->idle, link);
+	else
+		j = malloc(sizeof(*j));
+	if (j == NULL)
+		return NULL;
+	/* The arrays are long and need no clearing. */
+	j->error = 0;
+	j->seq = 0;
+	j->sync_ns = 0;
+	j->group = 0;
+	j->iovcnt = 0;
+	j->bytes = 0;
+	j->index = j->term = j->hard_term = j->hard_vote = 0;
+	j->from = j->to = j->last = 0;
+	j->out = NULL;
+	return j;
+}
+
+void
+host_submit(struct host *h, struct store_job *j)
+{
+	h->jobs_out++;
+	h->bytes_out += j->bytes;
+	h->env.store_submit(h->env.ctx, j);
+}
+
+static void
+submit_fill(struct host *h)
+{
+	struct store_job *j = h->fill;
+	struct group *g = h->group;
+
+	h->fill = NULL;
+	j->group = g->id;
+	j->index = g->log_last;
+	j->term = g->log_last_term;
+	j->hard_term = g->hard.term;
+	j->hard_vote = g->hard.vote;
+	j->seq = ++h->job_seq;
+	host_submit(h, j);
+}
+
+void
+host_put_record(
+    struct host *h, struct group *g, struct blob *b, size_t offset, size_t size)
+{
+	const uint8_t *p = b->data + offset;
+	struct store_job *j;
+	struct iovec *v;
+
+	(void)g;
+	if (h->fill != NULL && h->fill->iovcnt == STORE_PIECES_MAX) {
+		v = &h->fill->iov[STORE_PIECES_MAX - 1];
+		if (h->fill->blob[STORE_PIECES_MAX - 1] != b ||
+		    (const uint8_t *)v->iov_base + v->iov_len != p)
+			submit_fill(h);
+	}
+	if (h->fill == NULL) {
+		h->fill = host_job(h);
+		if (h->fill == NULL) {
+			host_fail(h, 71, "out of memory");
+			return;
+		}
+		h->fill->kind = STORE_WRITE;
+	}
+	j = h->fill;
+	j->bytes += size;
+	if (j->iovcnt > 0) {
+		v = &j->iov[j->iovcnt - 1];
+		if (j->blob[j->iovcnt - 1] == b &&
+		    (const uint8_t *)v->iov_base + v->iov_len == p) {
+			v->iov_len += size;
+			return;
+		}
+	}
+	j->blob[j->iovcnt] = blob_ref(b);
+	j->iov[j->iovcnt].iov_base = b->data + offset;
+	j->iov[j->iovcnt].iov_len = size;
+	j->iovcnt++;
+}
+
+void
+host_stored(struct host *h, struct store_job *j)
+{
+	STAILQ_INSERT_TAIL(&h->stored, j, link);
+}
+
+static void
+drop_pieces(struct store_job *j)
+{
+	for (int i = 0; i < j->iovcnt; i++)
+		blob_unref(j->blob[i]);
+	j->iovcnt = 0;
+}
+
+static void
+take_stored(struct host *h)
+{
+	struct store_job *j;
+	char cause[64];
+
+	while ((j = STAILQ_FIRST(&h->stored)) != NULL) {
+		STAILQ_REMOVE_HEAD(&h->stored, link);
+		assert(h->jobs_out > 0 && h->bytes_out >= j->bytes);
+		h->jobs_out--;
+		h->bytes_out -= j->bytes;
+		if (j->kind == STORE_READ) {
+			feed_read_done(h->group, j);
+		} else if (j->error != 0) {
+			(void)snprintf(cause, sizeof(cause),
+			    "write of the log: %s", strerror(-j->error));
+			host_fail(h, 74, cause);
+		} else {
+			h->stored_seq = j->seq;
+			if (j->sync_ns != 0)
+				h->fsync_ns[h->fsync_count++ % FSYNC_SAMPLES] =
+				    j->sync_ns;
+			group_stored(h->group, j);
+		}
+		drop_pieces(j);
+		STAILQ_INSERT_HEAD(&h->idle, j, link);
+	}
+}
+
+/* ---- the turn ---------------------------------------------------------- */
+
+static void
+take_event(struct host *h, const struct inbound *in)
+{
+	struct raft_event ev = {.type = in->event, .now = {h->now.mono_ns}};
+
+	ev.u.peer.id = in->peer;
+	group_step(h->group, &ev);
+	if (ev.type == RAFT_EV_PEER_DOWN)
+		dispatch_lost_peer(h->group, in->peer);
+}
+
+static void
+take_message(struct host *h, const struct inbound *in)
+{
+	struct mp_cur cur = mp_cur(in->blob->data + in->offset, in->len);
+	struct frame f = {.type = FRAME_NOTIFY};
+	struct mp_span records;
+	uint32_t group;
+
+	if (mp_read_bytes(&cur, &f.method) < 0 ||
+	    mp_read_raw(&cur, &f.params) < 0 ||
+	    message_read(&f, in->peer, h->opt.id, &group, h->msg, &records) <
+		0) {
+		host_log(h, HOST_WARN, "event=bad_message peer=%llu",
+		    (unsigned long long)in->peer);
+		return;
+	}
+	if (group == h->group->id)
+		group_message(h->group, h->msg, in->blob, records.p);
+}
+
+static void
+take_inbox(struct host *h)
+{
+	for (size_t i = 0; i < h->inbox_count; i++) {
+		struct inbound *in = &h->inbox[i];
+
+		if (in->blob == NULL)
+			take_event(h, in);
+		else if (!h->broken)
+			take_message(h, in);
+		blob_unref(in->blob);
+	}
+	h->inbox_count = 0;
+}
+
+uint64_t
+host_turn(struct host *h, struct host_time now)
+{
+	struct group *g = h->group;
+	struct raft_event tick = {.type = RAFT_EV_TICK};
+	uint64_t next;
+	int more;
+
+	assert(now.mono_ns >= h->now.mono_ns);
+	h->now = now;
+	take_stored(h);
+	take_inbox(h);
+	if (now.mono_ns >= g->deadline_ns) {
+		tick.now.ns = now.mono_ns;
+		group_step(g, &tick);
+	}
+	group_refresh(g);
+	dispatch_turn(g);
+	/* Hand to storage before sending: the disk starts earlier.  What is
+	 * committed rides along, so that replay need not ask anybody. */
+	if (h->fill != NULL)
+		group_put_commit(g);
+	if (h->fill != NULL)
+		submit_fill(h);
+	feed_peers(g);
+	more = apply_committed(g);
+	if (more < 0)
+		host_fail(h, 70, "the state machine cannot apply an entry");
+	apply_reads(g);
+	if (now.mono_ns >= h->sweep_ns) {
+		dispatch_sweep(g);
+		h->sweep_ns = now.mono_ns + SWEEP_NS;
+	}
+	next = g->deadline_ns;
+	if (h->pool.open > 0 && h->sweep_ns < next)
+		next = h->sweep_ns;
+	return more > 0 || host_busy(h) ? now.mono_ns : next;
+}
+
+bool
+host_busy(const struct host *h)
+{
+	return h->inbox_count > 0 || !STAILQ_EMPTY(&h->stored) ||
+	       h->fill != NULL;
+}
+
+void
+host_stop(struct host *h)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_TRANSFER, .now = {h->now.mono_ns}};
+
+	if (h->stopping)
+		return;
+	h->stopping = true;
+	group_refresh(h->group);
+	if (h->group->st.role == RAFT_LEADER)
+		group_step(h->group, &ev);
+}
+
+bool
+host_drained(const struct host *h)
+{
+	return h->broken ||
+	       (h->pool.open == 0 && h->jobs_out == 0 && h->fill == NULL);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+static void
+free_jobs(struct store_queue *q)
+{
+	struct store_job *j;
+
+	while ((j = STAILQ_FIRST(q)) != NULL) {
+		STAILQ_REMOVE_HEAD(q, link);
+		drop_pieces(j);
+		blob_unref(j->out);
+		free(j);
+	}
+}
+
+/* Jobs that storage still holds are the caller's to bring back first. */
+void
+host_close(struct host *h)
+{
+	if (h == NULL)
+		return;
+	free_jobs(&h->stored);
+	if (h->fill != NULL) {
+		drop_pieces(h->fill);
+		free(h->fill);
+	}
+	free_jobs(&h->idle);
+	for (size_t i = 0; i < h->inbox_count; i++)
+		blob_unref(h->inbox[i].blob);
+	free(h->inbox);
+	group_free(h->group);
+	request_pool_release(&h->pool);
+	blob_unref(h->arena);
+	blob_unref(h->scratch);
+	mp_buf_release(&h->reply);
+	mp_buf_release(&h->wire);
+	free(h->out);
+	free(h->msg);
+	wal_close(h->wal);
+	free(h);
+}
+
+int
+host_open(const struct host_options *opt, struct disk *disk,
+    const struct host_env *env, struct host_time now, struct host **out,
+    struct errtext *et)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	int err;
+
+	if (h == NULL)
+		return errtext(et, -ENOMEM, "out of memory");
+	h->opt = *opt;
+	h->env = *env;
+	h->disk = disk;
+	h->now = now;
+	h->started_ns = now.mono_ns;
+	STAILQ_INIT(&h->stored);
+	STAILQ_INIT(&h->idle);
+	mp_buf_init(&h->reply);
+	mp_buf_init(&h->wire);
+	h->out = malloc(sizeof(*h->out));
+	h->msg = calloc(1, sizeof(*h->msg));
+	err = h->out == NULL || h->msg == NULL
+		  ? errtext(et, -ENOMEM, "out of memory")
+		  : request_pool_init(&h->pool, HOST_REQUESTS_MAX);
+	if (err == 0)
+		err = boot_open(h, et);
+	if (err < 0) {
+		host_close(h);
+		return err;
+	}
+	*out = h;
+	return 0;
+}
+
+struct wal *
+host_wal(struct host *h)
+{
+	return h->wal;
+}
+
+const struct identity *
+host_identity(const struct host *h)
+{
+	return &h->identity;
+}

@@ -1,0 +1,218 @@
+/*
+ * inside.h - what the files of ring 2 share: the host and its groups from
+ * within.  Nobody outside host.c, boot.c, group.c, feed.c, apply.c,
+ * dispatch.c, hello.c and status.c includes it; host.h is the way in.
+ *
+ *	host.c	    input, the turn, storage jobs
+ *	boot.c	    opening a directory: identity, bootstrap, replay
+ *	group.c	    events to the core, outputs from it, records to the log
+ *	feed.c	    entries to the peers
+ *	apply.c	    committed entries to the state machine, answers
+ *	dispatch.c  requests: what they are, where they wait
+ *	hello.c	    the handshake of peers
+ *	status.c    what can be looked at
+ *
+ * Everything is reached from the event thread only.
+ */
+#ifndef RAFTD_INSIDE_H
+#define RAFTD_INSIDE_H
+
+#include "raftd/core/raft.h"
+#include "raftd/fsm/fsm.h"
+#include "raftd/host.h"
+#include "raftd/message.h"
+#include "raftd/request.h"
+#include "raftd/tail.h"
+
+#define ARENA_SIZE (256u * 1024)    /* blob that records are put into */
+#define PEER_BACKLOG_MAX (8u << 20) /* queued to one peer, then it waits */
+#define APPLY_TURN_MAX 4096	    /* entries applied in one turn */
+#define PROPOSE_MAX 256		    /* commands in one proposal */
+#define FEED_BYTES_MAX (1u << 20)   /* of entries in one message, soft */
+#define FEED_PIECES_MAX 32
+#define CATCHUP_READ_LEN (1u << 20)  /* old entries read at a time */
+#define SWEEP_NS (50u * 1000 * 1000) /* between looks at time limits */
+#define GROUP_CONFIGS_MAX 64 /* that wait for their commit, with the last */
+#define FSYNC_SAMPLES 256
+
+/* What is known of another server, kept over restarts (RECORD_PEER). */
+struct peer {
+	uint64_t id;
+	uint64_t boot; /* the highest seen; 0: never met */
+	uint8_t uuid[IDENTITY_ID_LEN];
+	/* of this run */
+	uint64_t nonce; /* 0: not met in this run */
+	char client[4 * HOST_ADDR_MAX];
+	bool link_up;	/* ours to it */
+	bool linked_in; /* its to us */
+	uint64_t heard_ns;
+};
+
+struct config_at {
+	uint64_t index;
+	struct config_entry e;
+};
+
+/* A message that waits for a write. */
+struct held_msg {
+	STAILQ_ENTRY(held_msg) link;
+	uint64_t seq; /* of the job that must be back */
+	uint64_t peer;
+	size_t len;
+	uint8_t data[];
+};
+STAILQ_HEAD(held_queue, held_msg);
+
+/* Old entries on their way to a peer that is far behind. */
+struct catchup {
+	uint64_t peer; /* 0: unused */
+	bool reading;  /* a job is out */
+	uint64_t from, last;
+	struct blob *blob; /* whole records, NULL: none */
+};
+
+struct group {
+	struct host *host;
+	uint32_t id;
+	struct raft *raft;
+	struct raft_run *runs;
+	const struct fsm_ops *ops;
+	struct fsm *fsm;
+	struct tail tail;
+	struct raft_status st; /* as of the last refresh in this turn */
+	struct raft_hard hard;
+	uint64_t commit, applied;
+	uint64_t commit_logged;		  /* the log names it as committed */
+	uint64_t log_last, log_last_term; /* handed to storage so far */
+	uint64_t stamp;			  /* largest in the log */
+	struct config_at config[GROUP_CONFIGS_MAX]; /* ascending, first is
+						       in force at commit */
+	unsigned config_count;
+	uint64_t read_id;
+	struct request_queue queue[REQUEST_STATE_COUNT];
+	unsigned queued[REQUEST_STATE_COUNT];
+	struct held_queue held;
+	struct catchup catchup[RAFT_MEMBERS_MAX];
+	uint64_t deadline_ns;
+	bool dirty; /* was stepped in this turn */
+};
+
+/* What came from a peer, or happened to its link, in order: a message of a
+ * closed link is never stepped after the word that it closed. */
+struct inbound {
+	uint64_t peer;
+	struct blob *blob; /* NULL: an event of the link */
+	uint32_t offset, len;
+	enum raft_event_type event;
+};
+
+struct host {
+	struct host_options opt;
+	struct host_env env;
+	struct disk *disk;
+	struct wal *wal;
+	struct identity identity;
+	uint64_t nonce;
+	struct host_time now;
+	uint64_t started_ns;
+	struct group *group; /* one, today; every record names it */
+	struct peer peer[HOST_MEMBERS_MAX];
+	unsigned peer_count;
+	struct request_pool pool;
+	size_t request_bytes; /* of commands that are in no log yet */
+	struct blob *arena;   /* records */
+	struct blob *scratch; /* queries, inbound messages */
+	struct inbound *inbox;
+	size_t inbox_count, inbox_cap;
+	/* storage */
+	struct store_queue stored; /* back, not yet looked at */
+	struct store_queue idle;   /* for reuse */
+	struct store_job *fill;	   /* being filled, NULL: nothing to write */
+	uint64_t job_seq;	   /* of the last one submitted */
+	uint64_t stored_seq;	   /* of the last write that came back */
+	unsigned jobs_out;
+	size_t bytes_out;
+	uint64_t fsync_ns[FSYNC_SAMPLES];
+	uint64_t fsync_count;
+	/* memory that every turn uses again */
+	struct raft_output *out;
+	struct raft_msg *msg;
+	struct mp_buf reply, wire;
+	uint64_t sweep_ns;
+	bool stopping, broken;
+};
+
+/* host.c */
+void host_log(struct host *, enum host_log_level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void host_fail(struct host *, int status, const char *cause);
+/* len bytes at *offset of the blob that *arena is or becomes, aligned for a
+ * record; NULL without memory.  The caller adds to blob->len what it used. */
+struct blob *arena_room(struct blob **arena, size_t len, size_t *offset);
+/* A sealed record for the log, in the order of the calls.  The blob is
+ * referenced. */
+void host_put_record(
+    struct host *, struct group *, struct blob *, size_t offset, size_t size);
+void host_submit(struct host *, struct store_job *);
+struct store_job *host_job(struct host *); /* NULL without memory */
+struct peer *host_peer(struct host *, uint64_t id);
+bool host_is_linked(const struct host *, uint64_t peer);
+
+/* boot.c */
+int boot_open(struct host *, struct errtext *);
+
+/* group.c */
+int group_start(struct group *, const struct raft_boot *, struct errtext *);
+void group_free(struct group *);
+void group_step(struct group *, const struct raft_event *);
+void group_message(
+    struct group *, struct raft_msg *, struct blob *, const uint8_t *records);
+void group_propose(struct group *);
+void group_read(struct group *);
+void group_stored(struct group *, const struct store_job *);
+void group_refresh(struct group *);
+void group_flush_held(struct group *);
+/* Names what is committed to the log, if the log does not know it. */
+void group_put_commit(struct group *);
+/* A record of what we know of a peer. */
+void group_put_peer(struct group *, const struct peer *);
+/* Takes over the configuration of an entry, dropping those from index on. */
+int group_config_push(
+    struct group *, uint64_t index, const struct config_entry *);
+void group_peers_changed(struct group *);
+
+/* feed.c */
+void feed_peers(struct group *);
+void feed_read_done(struct group *, struct store_job *);
+void feed_release(struct group *);
+
+/* apply.c */
+int apply_committed(struct group *); /* 1: more to do, 0, <0 it cannot */
+/* One entry during replay, nobody waits. */
+int apply_entry(struct group *, const struct record *);
+void apply_reads(struct group *);
+
+/* dispatch.c */
+void dispatch_call(struct host *, struct request *, struct mp_span call);
+void dispatch_move(struct group *, struct request *, enum request_state);
+void dispatch_turn(struct group *);
+void dispatch_sweep(struct group *);
+void dispatch_lost_peer(struct group *, uint64_t peer);
+void dispatch_answer(struct host *, const struct answer *, uint64_t peer);
+/* Answer and free; the request leaves its queue.  ok: the result stands in
+ * host->reply already, behind what answer_begin() put there. */
+struct mp_buf *answer_begin(struct host *, const struct request *);
+void answer_ok(struct group *, struct request *);
+void answer_error(struct group *, struct request *, enum wire_status,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void answer_failed(struct group *, struct request *, const struct wire_error *);
+/* Only send: the request is not of the pool. */
+void answer_send_error(
+    struct host *, const struct request *, const struct wire_error *);
+
+/* status.c */
+void status_put(struct group *, struct mp_buf *);
+void members_put(struct group *, struct mp_buf *);
+void discover_put(struct mp_buf *);
+
+#endif
