@@ -73,7 +73,7 @@ parse_share(const char *item, size_t len, unsigned *share, struct errtext *et)
 		return 0;
 	}
 	return errtext(
-	    et, -EINVAL, "not a share of a mix: '%.*s'", (int)len, item);
+	    et, -EINVAL, "not a share of a mix: '%.*s'", (int)whole_len, whole);
 }
 
 int
