@@ -75,20 +75,34 @@ host_is_linked(const struct host *h, uint64_t peer)
 	return h->env.peer_backlog(h->env.ctx, peer) != SIZE_MAX;
 }
 
+static struct inbound *
+inbox_room(struct host *h)
+{
+	struct inbound *in;
+
+	if (h->inbox_count == h->inbox_cap) {
+		size_t cap = h->inbox_cap != 0 ? h->inbox_cap * 2 : 64;
+
+		in = cap <= INBOX_MAX ? realloc(h->inbox, cap * sizeof(*in))
+				      : NULL;
+		if (in == NULL)
+			return NULL;
+		h->inbox = in;
+		h->inbox_cap = cap;
+	}
+	return &h->inbox[h->inbox_count++];
+}
+
 static void
 put_event(struct host *h, enum raft_event_type type, uint64_t peer)
 {
-	size_t max = sizeof(h->event) / sizeof(h->event[0]);
+	struct inbound *in = inbox_room(h);
 
-	/* A full queue drops the oldest: only the latest word counts. */
-	if (h->event_count == max) {
-		memmove(
-		    h->event, h->event + 1, (max - 1) * sizeof(h->event[0]));
-		h->event_count--;
+	if (in == NULL) {
+		host_fail(h, 71, "out of memory");
+		return;
 	}
-	h->event[h->event_count].type = type;
-	h->event[h->event_count].peer = peer;
-	h->event_count++;
+	*in = (struct inbound){.peer = peer, .event = type};
 }
 
 void
@@ -127,31 +141,6 @@ host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
 
 /* ---- input ------------------------------------------------------------- */
 
-static int
-inbox_put(
-    struct host *h, uint64_t peer, struct blob *b, size_t offset, size_t len)
-{
-	struct inbound *in;
-
-	if (h->inbox_count == h->inbox_cap) {
-		size_t cap = h->inbox_cap != 0 ? h->inbox_cap * 2 : 64;
-
-		if (cap > INBOX_MAX)
-			return -ENOBUFS;
-		in = realloc(h->inbox, cap * sizeof(*in));
-		if (in == NULL)
-			return -ENOMEM;
-		h->inbox = in;
-		h->inbox_cap = cap;
-	}
-	in = &h->inbox[h->inbox_count++];
-	in->peer = peer;
-	in->blob = blob_ref(b);
-	in->offset = (uint32_t)offset;
-	in->len = (uint32_t)len;
-	return 0;
-}
-
 /* A forwarded request becomes a request of ours. */
 static int
 take_forward(struct host *h, uint64_t peer, const struct frame *f)
@@ -189,6 +178,7 @@ int
 host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 {
 	struct peer *p = host_peer(h, peer);
+	struct inbound *in;
 	struct answer a;
 	struct blob *b;
 	size_t offset, len;
@@ -212,7 +202,14 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 		return -EPROTO;
 	memcpy(b->data + offset, f->call.p, len);
 	b->len = offset + len;
-	return inbox_put(h, peer, b, offset, len) < 0 ? -EPROTO : 0;
+	in = inbox_room(h);
+	if (in == NULL)
+		return -EPROTO;
+	*in = (struct inbound){.peer = peer,
+	    .blob = blob_ref(b),
+	    .offset = (uint32_t)offset,
+	    .len = (uint32_t)len};
+	return 0;
 }
 
 void
@@ -402,44 +399,46 @@ take_stored(struct host *h)
 /* ---- the turn ---------------------------------------------------------- */
 
 static void
-take_events(struct host *h)
+take_event(struct host *h, const struct inbound *in)
 {
-	struct raft_event ev = {.now = {h->now.mono_ns}};
+	struct raft_event ev = {.type = in->event, .now = {h->now.mono_ns}};
 
-	for (unsigned i = 0; i < h->event_count; i++) {
-		ev.type = h->event[i].type;
-		ev.u.peer.id = h->event[i].peer;
-		group_step(h->group, &ev);
-		if (ev.type == RAFT_EV_PEER_DOWN)
-			dispatch_lost_peer(h->group, ev.u.peer.id);
+	ev.u.peer.id = in->peer;
+	group_step(h->group, &ev);
+	if (ev.type == RAFT_EV_PEER_DOWN)
+		dispatch_lost_peer(h->group, in->peer);
+}
+
+static void
+take_message(struct host *h, const struct inbound *in)
+{
+	struct mp_cur cur = mp_cur(in->blob->data + in->offset, in->len);
+	struct frame f = {.type = FRAME_NOTIFY};
+	struct mp_span records;
+	uint32_t group;
+
+	if (mp_read_bytes(&cur, &f.method) < 0 ||
+	    mp_read_raw(&cur, &f.params) < 0 ||
+	    message_read(&f, in->peer, h->opt.id, &group, h->msg, &records) <
+		0) {
+		host_log(h, HOST_WARN, "event=bad_message peer=%llu",
+		    (unsigned long long)in->peer);
+		return;
 	}
-	h->event_count = 0;
+	if (group == h->group->id)
+		group_message(h->group, h->msg, in->blob, records.p);
 }
 
 static void
 take_inbox(struct host *h)
 {
-	struct mp_span records;
-	struct frame f;
-	uint32_t group;
-
-	for (size_t i = 0; i < h->inbox_count && !h->broken; i++) {
+	for (size_t i = 0; i < h->inbox_count; i++) {
 		struct inbound *in = &h->inbox[i];
-		struct mp_cur cur =
-		    mp_cur(in->blob->data + in->offset, in->len);
 
-		f.type = FRAME_NOTIFY;
-		if (mp_read_bytes(&cur, &f.method) == 0 &&
-		    mp_read_raw(&cur, &f.params) == 0 &&
-		    message_read(&f, in->peer, h->opt.id, &group, h->msg,
-			&records) == 0) {
-			if (group == h->group->id)
-				group_message(
-				    h->group, h->msg, in->blob, records.p);
-		} else {
-			host_log(h, HOST_WARN, "event=bad_message peer=%llu",
-			    (unsigned long long)in->peer);
-		}
+		if (in->blob == NULL)
+			take_event(h, in);
+		else if (!h->broken)
+			take_message(h, in);
 		blob_unref(in->blob);
 	}
 	h->inbox_count = 0;
@@ -456,7 +455,6 @@ host_turn(struct host *h, struct host_time now)
 	assert(now.mono_ns >= h->now.mono_ns);
 	h->now = now;
 	take_stored(h);
-	take_events(h);
 	take_inbox(h);
 	if (now.mono_ns >= g->deadline_ns) {
 		tick.now.ns = now.mono_ns;
@@ -488,8 +486,8 @@ host_turn(struct host *h, struct host_time now)
 bool
 host_busy(const struct host *h)
 {
-	return h->inbox_count > 0 || h->event_count > 0 ||
-	       !STAILQ_EMPTY(&h->stored) || h->fill != NULL;
+	return h->inbox_count > 0 || !STAILQ_EMPTY(&h->stored) ||
+	       h->fill != NULL;
 }
 
 void

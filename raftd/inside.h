@@ -97,15 +97,13 @@ struct group {
 	bool dirty; /* was stepped in this turn */
 };
 
-struct peer_event {
-	enum raft_event_type type;
-	uint64_t peer;
-};
-
+/* What came from a peer, or happened to its link, in order: a message of a
+ * closed link is never stepped after the word that it closed. */
 struct inbound {
 	uint64_t peer;
-	struct blob *blob;
+	struct blob *blob; /* NULL: an event of the link */
 	uint32_t offset, len;
+	enum raft_event_type event;
 };
 
 struct host {
@@ -126,8 +124,6 @@ struct host {
 	struct blob *scratch; /* queries, inbound messages */
 	struct inbound *inbox;
 	size_t inbox_count, inbox_cap;
-	struct peer_event event[4 * HOST_MEMBERS_MAX];
-	unsigned event_count;
 	/* storage */
 	struct store_queue stored; /* back, not yet looked at */
 	struct store_queue idle;   /* for reuse */

@@ -52,6 +52,8 @@ struct wal_options {
 	bool read_only;	       /* tools: nothing is cut, nothing is created */
 	bool no_sync;	       /* --unsafe-no-fsync */
 	uint64_t server_id;    /* in each segment's header; 0 when read_only */
+	uint64_t nonce;	       /* random if there is randomness: payloads of
+				  clients cannot then imitate a batch */
 };
 
 /* What recovery found for one group. */

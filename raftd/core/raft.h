@@ -18,8 +18,10 @@
  *	the steps; any number of steps may share one batch.
  *   2. When a batch is durable the host steps RAFT_PERSISTED with the last
  *	(index, term) and the hard state that batch carried.  (index, term)
- *	names a whole prefix (log matching), so completions may come late, or
- *	for a suffix that was since replaced: they are then ignored.
+ *	names a whole prefix (log matching), so completions may come late, out
+ *	of order, or for a suffix that was since replaced.  The hard state is
+ *	that of the last step in the batch: its term tells a suffix that was
+ *	replaced and came back (ABA) from what the disk holds.
  *   3. A message with wait set leaves only after everything handed to the
  *	log by this step and all before it is durable.  The others may leave
  *	at once.
@@ -46,16 +48,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RAFT_NONE 0 /* no server; ids start at 1 */
-#define RAFT_MEMBERS_MAX \
-	16 /* voters and learners, both halves of a joint
-				   configuration together */
-#define RAFT_MSGS_MAX (2 * RAFT_MEMBERS_MAX + 4) /* in one output */
-#define RAFT_RUNS_MAX 64	  /* terms in one append message */
-#define RAFT_APPEND_CONFIGS_MAX 2 /* configuration entries in one append */
-#define RAFT_READS_MAX 64	  /* read rounds that wait, per group */
-#define RAFT_INFLIGHT_MAX 256	  /* appends on the way to one peer */
-#define RAFT_CONFIGS_MAX 4	  /* configurations after the applied one */
+/* No server; ids start at 1. */
+#define RAFT_NONE 0
+/* Voters and learners, both halves of a joint configuration together. */
+#define RAFT_MEMBERS_MAX 16
+/* Messages in one output: two broadcasts and a few answers. */
+#define RAFT_MSGS_MAX (2 * RAFT_MEMBERS_MAX + 4)
+/* Terms in one append message. */
+#define RAFT_RUNS_MAX 64
+/* Configuration entries in one append: the sending host ends a message before
+ * the one too many. */
+#define RAFT_APPEND_CONFIGS_MAX 2
+/* Answers to reads in one output. */
+#define RAFT_READS_MAX 64
+/* Appends on the way to one peer. */
+#define RAFT_INFLIGHT_MAX 256
+/* Configurations after the one committed last. */
+#define RAFT_CONFIGS_MAX 4
 
 /* Monotonic time in nanoseconds; only differences mean anything. */
 struct raft_time {
@@ -139,7 +148,9 @@ struct raft_msg {
 			uint64_t prev_index, prev_term;
 			uint64_t last; /* last entry; prev_index if none */
 			uint64_t commit;
-			uint64_t round; /* read round, 0 none */
+			/* Read round.  0 and no entries: only tells the
+			 * commit index and is not answered. */
+			uint64_t round;
 			uint64_t bytes; /* of the entries, records included */
 			uint32_t run_count; /* runs cover prev_index+1..last */
 			struct raft_run run[RAFT_RUNS_MAX];
@@ -163,7 +174,8 @@ struct raft_msg {
 		} heartbeat;
 		struct {
 			uint64_t round;
-			uint64_t last; /* last index of the follower */
+			uint64_t last; /* the follower knows its log to equal
+					  this term's leader's up to here */
 		} heartbeat_reply;
 		struct {
 			uint64_t boot;	/* of the asking server */
@@ -191,10 +203,18 @@ enum raft_event_type {
 	RAFT_EV_READ,
 	RAFT_EV_PERSISTED,
 	RAFT_EV_APPLIED,
-	RAFT_EV_PEER_DOWN, /* its connection closed: it has certainly gone or
-			      been cut off just now */
+	/* Its connection closed: it has certainly gone or been cut off just
+	 * now.  Also whenever its boot counter changed.  Nothing that it sent
+	 * on the old connection may be stepped afterwards. */
+	RAFT_EV_PEER_DOWN,
 	RAFT_EV_PEER_UP,
-	RAFT_EV_CHANGE,	   /* propose a configuration */
+	/* Propose a configuration.  Voters change in two steps: a joint one,
+	 * whose old half is the one in force, and, once that is committed, a
+	 * plain one with the voters of its new half.  Learners may change in
+	 * one step.  The leader's host proposes the second step, too: also
+	 * after a change of leaders, whenever the configuration in force is
+	 * joint and committed and the status says ready. */
+	RAFT_EV_CHANGE,
 	RAFT_EV_TRANSFER,  /* hand leadership to id, RAFT_NONE picks one */
 	RAFT_EV_STEP_DOWN, /* stop leading now (sick disk, clock jump) */
 	RAFT_EV_TYPE_COUNT
@@ -347,6 +367,8 @@ struct raft_status {
 	bool ready;	     /* leader: an entry of its own term is committed */
 	bool quorum; /* leader: heard a majority within an election timeout */
 	uint64_t uncommitted_bytes;
+	uint64_t transfer_to; /* leader: hands over to it, else RAFT_NONE */
+	bool damaged; /* follows only, not yet caught up: raft_boot.damaged */
 	uint64_t config_index;
 	struct raft_config config;
 };
