@@ -1006,6 +1006,12 @@ simdisk_freeze_after(struct simdisk *d, unsigned n)
 	d->freeze_in = n;
 }
 
+void
+simdisk_disarm(struct simdisk *d)
+{
+	d->freeze_in = NEVER;
+}
+
 bool
 simdisk_frozen(const struct simdisk *d)
 {

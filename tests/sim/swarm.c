@@ -34,6 +34,17 @@ fault_name(enum fault f)
 	return faults[f].name;
 }
 
+enum fault
+fault_by_name(const char *name)
+{
+	int f;
+
+	for (f = 0; f < FAULT_COUNT; f++)
+		if (strcmp(faults[f].name, name) == 0)
+			break;
+	return (enum fault)f;
+}
+
 static uint64_t *
 knob(struct swarm *s, const char *name)
 {
@@ -208,6 +219,7 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 		if (k != NULL)
 			*k = o->set[i].value;
 	}
+	s->faults &= ~o->without;
 	if (s->servers < 1)
 		s->servers = 1;
 	if (s->servers > SIM_SERVERS_MAX - 1)
