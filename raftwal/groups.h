@@ -44,6 +44,7 @@ struct group_log {
 	bool noted;   /* a damage note is in force */
 	bool fresh;   /* something was lost since that note */
 	uint64_t note_known, note_term;
+	uint64_t last_term; /* of entry last, 0 not known */
 	uint64_t known;	    /* highest index seen or told of */
 	uint64_t term_max;  /* highest term seen or told of */
 	uint64_t state_seq; /* batch of the last hard state, 0 none */

@@ -346,7 +346,7 @@ static bool
 kind_may_be_written(uint32_t kind)
 {
 	return record_is_entry((enum record_kind)kind) ||
-	       (kind >= RECORD_STATE && kind <= RECORD_DAMAGE);
+	       (kind >= RECORD_STATE && kind <= RECORD_COMMIT);
 }
 
 /* The fields of a record that somebody else has sealed. */
