@@ -119,7 +119,7 @@ reserve(struct group_log *l, uint64_t first, uint64_t index)
 }
 
 int
-groups_admit(struct groups *gs, const struct record *r, uint64_t sequence)
+groups_admit(struct groups *gs, const struct record *r, uint64_t admission)
 {
 	struct group_log *l;
 	struct wal_group *g;
@@ -133,8 +133,8 @@ groups_admit(struct groups *gs, const struct record *r, uint64_t sequence)
 		return 0;
 	l = &gs->log[i];
 	g = &gs->pub[i];
-	if (l->tail_seq != sequence) {
-		l->tail_seq = sequence;
+	if (l->admission != admission) {
+		l->admission = admission;
 		l->tail = g->last;
 	}
 	if (r->index < g->first || r->index - 1 > l->tail)
