@@ -15,6 +15,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"check", "[options] HISTORY", "judges the history of a run", cmd_check},
     {NULL, NULL, NULL, NULL},
 };
 
