@@ -19,6 +19,8 @@
 #include "loadgen/lincheck.h"
 #include "loadgen/linhtml.h"
 #include "loadgen/ordercheck.h"
+#include "raftctl/output.h"
+#include "raftctl/units.h"
 
 #define MEM_DEFAULT ((size_t)2 << 30)
 #define TIME_DEFAULT_MS (5u * 60 * 1000)
@@ -97,48 +99,14 @@ fail(const struct check *c, int status, const char *code, const char *fmt, ...)
 /* --- arguments --- */
 
 static int
-parse_unit(const char *s, const char *const *units, const uint64_t *factors,
-    size_t n, uint64_t *out)
-{
-	unsigned long long v;
-	char *end;
-	size_t i;
-
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (errno != 0)
-		return -EINVAL;
-	for (i = 0; i < n; i++)
-		if (strcmp(end, units[i]) == 0)
-			return __builtin_mul_overflow(v, factors[i], out)
-				   ? -EINVAL
-				   : 0;
-	return -EINVAL;
-}
-
-static int
 parse_size(const char *s, size_t *out)
 {
-	static const char *const units[] = {"K", "M", "G", "T"};
-	static const uint64_t factors[] = {
-	    1u << 10, 1u << 20, 1u << 30, UINT64_C(1) << 40};
 	uint64_t v;
 
-	if (parse_unit(s, units, factors, 4, &v) < 0 || v > SIZE_MAX / 2)
+	if (units_size(s, &v) < 0 || v > SIZE_MAX / 2)
 		return -EINVAL;
 	*out = (size_t)v;
 	return 0;
-}
-
-static int
-parse_duration(const char *s, uint64_t *ms)
-{
-	static const char *const units[] = {"ms", "s", "m", "h"};
-	static const uint64_t factors[] = {1, 1000, 60000, 3600000};
-
-	return parse_unit(s, units, factors, 4, ms);
 }
 
 static int
@@ -201,7 +169,7 @@ parse_option(struct check *c, int opt)
 	case OPT_MAX_MEM:
 		return parse_size(optarg, &c->mem_max);
 	case OPT_MAX_TIME:
-		return parse_duration(optarg, &c->time_max_ms);
+		return units_duration_ms(optarg, &c->time_max_ms);
 	case OPT_MODEL:
 		return choose_word(optarg, "kv", "register", &c->is_register);
 	case OPT_ORDER:
@@ -260,41 +228,20 @@ is_utf8(const struct intern_item *it)
 	return yes;
 }
 
-static json_t *
-base64(const struct intern_item *it)
-{
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t n = 0, i, len = ((size_t)it->len + 2) / 3 * 4;
-	char *text = malloc(len + 1);
-	uint32_t v;
-	json_t *s;
-
-	if (text == NULL)
-		return NULL;
-	for (i = 0; i < it->len; i += 3) {
-		v = (uint32_t)it->data[i] << 16;
-		if (i + 1 < it->len)
-			v |= (uint32_t)it->data[i + 1] << 8;
-		if (i + 2 < it->len)
-			v |= it->data[i + 2];
-		text[n++] = digits[v >> 18];
-		text[n++] = digits[v >> 12 & 63];
-		text[n++] = i + 1 < it->len ? digits[v >> 6 & 63] : '=';
-		text[n++] = i + 2 < it->len ? digits[v & 63] : '=';
-	}
-	s = json_stringn(text, n);
-	free(text);
-	return s;
-}
-
+/* The bytes as one JSON value, or null. */
 static json_t *
 item_json(const struct intern_item *it, bool as_b64)
 {
+	json_t *o, *v = NULL;
+
 	if (it == NULL)
 		return json_null();
-	return as_b64 ? base64(it)
-		      : json_stringn((const char *)it->data, it->len);
+	o = json_object();
+	if (o != NULL && output_set_bytes(o, "v", mp_span(it->data, it->len),
+			     as_b64 ? OUTPUT_BASE64 : OUTPUT_AUTO) == 0)
+		v = json_incref(json_object_get(o, as_b64 ? "v_b64" : "v"));
+	json_decref(o);
+	return v;
 }
 
 static const struct intern_item *

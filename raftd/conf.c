@@ -109,12 +109,11 @@ const struct conf_setting conf_settings[] = {
 	.help = "a peer that leaves more unread is dialled anew",
 	.reload = true},
     {"storage", 0, "RAFT_STORAGE", CONF_WORD, AT(storage), .value = "thread",
-	.words = words_storage, .argument = "thread|inline|auto",
-	.help = "who writes and syncs the log"},
+	.words = words_storage, .argument = "MODE",
+	.help = "who syncs the log: thread, inline or auto"},
     {"log-level", 0, "RAFT_LOG_LEVEL", CONF_WORD, AT(log_level),
-	.value = "info", .words = words_level,
-	.argument = "error|warn|info|debug", .help = "what is logged",
-	.reload = true},
+	.value = "info", .words = words_level, .argument = "LEVEL",
+	.help = "what is logged: error, warn, info or debug", .reload = true},
     {"insecure", 0, "RAFT_INSECURE", CONF_BOOL, AT(insecure),
 	.help = "allow TCP beyond this machine without TLS"},
     {"unsafe-no-fsync", 0, "RAFT_UNSAFE_NO_FSYNC", CONF_BOOL, AT(no_fsync),
@@ -141,29 +140,33 @@ conf_settings_count(void)
 
 /* ---- values ----------------------------------------------------------- */
 
-static const struct unit {
+struct unit {
 	const char *name;
 	uint64_t factor;
-} unit_duration[] =
-    {
-	{"us", 1000},
-	{"ms", MS},
-	{"s", SEC},
-	{"m", 60 * SEC},
-	{"h", 3600 * SEC},
-	{NULL, 0},
-},
-  unit_size[] =
-      {
-	  {"B", 1},
-	  {"K", KB},
-	  {"M", MB},
-	  {"G", GB},
-	  {NULL, 0},
-},
-  unit_none[] = {
-      {"", 1},
-      {NULL, 0},
+};
+
+static const struct unit unit_none[] = {
+    {"", 1},
+    {NULL, 0},
+};
+
+static const struct unit unit_size[] = {
+    {"", 1}, /* bytes, as with head -c */
+    {"B", 1},
+    {"K", KB},
+    {"M", MB},
+    {"G", GB},
+    {NULL, 0},
+};
+
+/* A bare number says nothing about a time. */
+static const struct unit unit_duration[] = {
+    {"us", 1000},
+    {"ms", MS},
+    {"s", SEC},
+    {"m", 60 * SEC},
+    {"h", 3600 * SEC},
+    {NULL, 0},
 };
 
 static const struct unit *
@@ -209,8 +212,10 @@ parse_quantity(const struct conf_setting *s, const char *value, uint64_t *out,
 		return errtext(et, -EINVAL,
 		    "'%.64s' needs a unit: us, ms, s, m or h", value);
 	if (u->name == NULL && s->type == CONF_SIZE)
-		return errtext(
-		    et, -EINVAL, "'%.64s' needs a unit: B, K, M or G", value);
+		return errtext(et, -EINVAL,
+		    "'%.64s' is not a size: bytes, or a number with "
+		    "K, M or G",
+		    value);
 	if (u->name == NULL)
 		return errtext(et, -EINVAL, "'%.64s' is not a number", value);
 	if (__builtin_mul_overflow((uint64_t)n, u->factor, &v) || v < s->min ||
@@ -241,15 +246,18 @@ static int
 parse_word(const struct conf_setting *s, const char *value, uint64_t *out,
     struct errtext *et)
 {
-	size_t i;
+	char list[64]; /* all words of any setting fit */
+	size_t len = 0, i;
 
 	for (i = 0; s->words[i] != NULL; i++)
 		if (strcmp(value, s->words[i]) == 0) {
 			*out = i;
 			return 0;
 		}
-	return errtext(
-	    et, -EINVAL, "'%.64s' is not one of %s", value, s->argument);
+	for (i = 0; s->words[i] != NULL; i++)
+		len += (size_t)snprintf(
+		    list + len, sizeof(list) - len, " %s", s->words[i]);
+	return errtext(et, -EINVAL, "'%.64s' is not one of:%s", value, list);
 }
 
 static int
@@ -830,7 +838,7 @@ conf_usage(FILE *f)
 		else
 			(void)snprintf(left, sizeof(left), "    --%s %s",
 			    s->name, s->argument != NULL ? s->argument : "");
-		(void)fprintf(f, "  %-28s %s", left, s->help);
+		(void)fprintf(f, "  %-27s %s", left, s->help);
 		if (s->value != NULL)
 			(void)fprintf(f, "; default %s", s->value);
 		(void)fprintf(f, "\n");

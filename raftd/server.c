@@ -498,6 +498,16 @@ status_of_open(int err)
 	}
 }
 
+/* A socket's file that cannot be made is a file that cannot be made. */
+static int
+status_of_listen(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -EACCES ||
+		       err == -EROFS
+		   ? EXIT_CREATE
+		   : EXIT_OS;
+}
+
 static int
 complain(int status, const char *cause)
 {
@@ -528,7 +538,7 @@ start(struct server *s)
 	s->has_disk = true;
 	ret = open_sockets(s, &et);
 	if (ret < 0)
-		return complain(EXIT_OS, et.text);
+		return complain(status_of_listen(ret), et.text);
 	ret = storage_new(
 	    s->base, (enum conf_storage)c->storage, stored, s, &s->storage);
 	if (ret < 0)

@@ -3,8 +3,9 @@
  * rolled back with their entry (paper 6, diss. 4.1).
  *
  * Voters change only through a joint configuration, and one change is in
- * flight at a time; so at most two configurations are ever uncommitted, plus
- * those that one append may bring.
+ * flight at a time: a configuration in a log says that the one before it is
+ * committed, whether we know of that or not.  So a few suffice to roll back,
+ * and the oldest may go when there is no room.
  */
 #include <string.h>
 
@@ -43,12 +44,6 @@ members_valid(const struct raft_config *c)
 	       ((all & RAFT_VOTER_OLD) != 0) == c->joint;
 }
 
-bool
-members_room(const struct raft *r, uint32_t n)
-{
-	return r->config_count + n <= 1 + RAFT_CONFIGS_MAX;
-}
-
 /* The leader's progress follows the configuration: kept for who stays. */
 static void
 progress_follow(
@@ -80,19 +75,29 @@ progress_follow(
 	}
 }
 
-bool
+/* The oldest is not needed any more. */
+static void
+forget(struct raft *r)
+{
+	r->config_count--;
+	memmove(&r->config[0], &r->config[1],
+	    r->config_count * sizeof(r->config[0]));
+	memmove(&r->config_index[0], &r->config_index[1],
+	    r->config_count * sizeof(r->config_index[0]));
+}
+
+void
 members_push(struct raft *r, const struct raft_config *c, uint64_t index)
 {
-	if (!members_room(r, 1))
-		return false;
 	if (r->role == RAFT_LEADER)
 		progress_follow(r, config_now(r), c);
+	if (r->config_count == 1 + RAFT_CONFIGS_MAX)
+		forget(r);
 	r->config[r->config_count] = *c;
 	r->config_index[r->config_count++] = index;
 	r->self = members_find(c, r->opt.id);
 	if (r->role == RAFT_LEADER)
 		read_recount(r);
-	return true;
 }
 
 void
@@ -108,13 +113,8 @@ members_truncate(struct raft *r, uint64_t last)
 void
 members_commit(struct raft *r)
 {
-	while (r->config_count > 1 && r->config_index[1] <= r->commit) {
-		memmove(&r->config[0], &r->config[1],
-		    (r->config_count - 1) * sizeof(r->config[0]));
-		memmove(&r->config_index[0], &r->config_index[1],
-		    (r->config_count - 1) * sizeof(r->config_index[0]));
-		r->config_count--;
-	}
+	while (r->config_count > 1 && r->config_index[1] <= r->commit)
+		forget(r);
 }
 
 bool
@@ -203,8 +203,6 @@ members_change(struct raft *r, const struct raft_config *c)
 {
 	const char *why = refusal(r, c);
 
-	if (why == NULL && !members_room(r, 1))
-		why = "a change is in flight";
 	r->change_refusal = why;
 	if (why != NULL) {
 		r->out->rejected = true;

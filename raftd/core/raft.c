@@ -159,8 +159,9 @@ boot_configs(struct raft *r, const struct raft_boot *b)
 		if (b->config_index[i] <= b->commit)
 			from = i;
 	}
+	/* A later one in the log says that those before are committed. */
 	if (b->config_count - from > 1 + RAFT_CONFIGS_MAX)
-		return -EINVAL;
+		from = b->config_count - 1 - RAFT_CONFIGS_MAX;
 	for (i = from; i < b->config_count; i++) {
 		r->config[r->config_count] = b->config[i];
 		r->config_index[r->config_count++] = b->config_index[i];
@@ -385,6 +386,9 @@ message_received(struct raft *r, const struct raft_msg *m)
 {
 	if (!message_sane(r, m))
 		return;
+	/* It is back, whatever the host has told us of its connection. */
+	if (r->lost == m->from)
+		r->lost = RAFT_NONE;
 	switch (m->type) {
 	case RAFT_PREVOTE:
 		election_prevote(r, m);

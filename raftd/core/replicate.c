@@ -491,7 +491,9 @@ take(struct raft *r, const struct raft_msg *m, uint64_t first)
 
 	/* Never what is committed, nor what this leader has shown before: a
 	 * leader that contradicts itself is not obeyed. */
-	if (first <= r->verified && !MUTANT(15))
+	if ((first <= r->verified && !MUTANT(15)) ||
+	    first <= r->config_index[0] ||
+	    !trail_room(&r->trail, m->u.append.run_count))
 		return false;
 	for (i = 0; i < m->u.append.config_count; i++)
 		configs += m->u.append.config_index[i] >= first;
@@ -512,14 +514,6 @@ take(struct raft *r, const struct raft_msg *m, uint64_t first)
 		    r, &m->u.append.config[i], m->u.append.config_index[i]);
 	raft_persist(r, first, last);
 	return true;
-}
-
-/* Is there room for all that this append brings, whatever it replaces? */
-static bool
-room(const struct raft *r, const struct raft_msg *m)
-{
-	return trail_room(&r->trail, m->u.append.run_count) &&
-	       members_room(r, m->u.append.config_count);
 }
 
 static void
@@ -550,7 +544,7 @@ replicate_append(struct raft *r, const struct raft_msg *m)
 	prev = most(prev, r->trail.prev_index);
 	if (last > prev) {
 		first = MUTANT(15) ? prev + 1 : first_new(r, m, prev);
-		if (first <= last && (!room(r, m) || !take(r, m, first)))
+		if (first <= last && !take(r, m, first))
 			return;
 	}
 	r->verified = most(r->verified, most(last, r->commit));

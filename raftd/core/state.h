@@ -66,7 +66,7 @@ struct raft {
 	uint64_t rewrite_term;
 	uint64_t commit, applied;
 
-	/* Configurations from the one committed last, ascending.  The last is
+	/* Configurations from one that is committed, ascending.  The last is
 	 * in force. */
 	struct raft_config config[1 + RAFT_CONFIGS_MAX];
 	uint64_t config_index[1 + RAFT_CONFIGS_MAX];
@@ -174,9 +174,8 @@ config_now_index(const struct raft *r)
 int members_find(const struct raft_config *, uint64_t id);
 bool members_valid(const struct raft_config *);
 bool members_is_voter(const struct raft_config *, uint64_t id);
-/* In force from now on.  false: no room. */
-bool members_push(struct raft *, const struct raft_config *, uint64_t index);
-bool members_room(const struct raft *, uint32_t n);
+/* In force from now on. */
+void members_push(struct raft *, const struct raft_config *, uint64_t index);
 void members_truncate(struct raft *, uint64_t last);
 /* The commit index has grown. */
 void members_commit(struct raft *);

@@ -34,6 +34,17 @@ fault_name(enum fault f)
 	return faults[f].name;
 }
 
+enum fault
+fault_by_name(const char *name)
+{
+	int f;
+
+	for (f = 0; f < FAULT_COUNT; f++)
+		if (strcmp(faults[f].name, name) == 0)
+			break;
+	return (enum fault)f;
+}
+
 static uint64_t *
 knob(struct swarm *s, const char *name)
 {
@@ -152,8 +163,12 @@ draw_network(struct swarm *s, struct prng *p)
 	s->loss_ppm = ONE_OF(p, 0, 1000, 10000, 100000, 300000);
 	s->dup_ppm = ONE_OF(p, 0, 1000, 50000, 500000);
 	s->replay_ppm = ONE_OF(p, 0, 0, 1000, 20000);
-	s->dial_ms = magnitude(p, 5, 500);
-	s->link_timeout_ms = magnitude(p, 100, 20000);
+	s->dial_ms = magnitude(p, 1, 500);
+	/* raftd dials anew after a quarter of the election timeout at the
+	 * latest, and asks the kernel to give up on silence after one. */
+	if (s->dial_ms > s->election_us / 4000)
+		s->dial_ms = s->election_us / 4000;
+	s->link_timeout_ms = s->election_us / 1000 * prng_range(p, 1, 4);
 }
 
 static void
@@ -208,6 +223,7 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 		if (k != NULL)
 			*k = o->set[i].value;
 	}
+	s->faults &= ~o->without;
 	if (s->servers < 1)
 		s->servers = 1;
 	if (s->servers > SIM_SERVERS_MAX - 1)
