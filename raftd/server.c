@@ -28,6 +28,12 @@
 
 /* Descriptors that clients never get: log, peers, resolver, ourselves. */
 #define SERVER_RESERVED_FDS 160
+/*
+ * A message of a peer: the largest entry, or a read of old ones, and what is
+ * around it.  Not by our own value-max: another server's may be larger.
+ */
+#define SERVER_PEER_LEN_MAX \
+	(WIRE_VALUE_LEN_MAX + STORE_READ_MAX + 2 * WIRE_OVERHEAD_MAX)
 /* Turns in a row that storage in place may cause before the loop looks at
  * its sockets again. */
 #define SERVER_TURNS_MAX 4
@@ -384,8 +390,7 @@ open_sockets(struct server *s, struct errtext *et)
 	struct peers_options opt = {
 	    .id = c->id,
 	    .election_ns = c->election_ns,
-	    .frame_len_max = 2 * (c->value_len_max + WIRE_OVERHEAD_MAX) +
-			     c->inflight_bytes_max,
+	    .frame_len_max = SERVER_PEER_LEN_MAX,
 	    .backlog_bytes_max = c->peer_backlog_max,
 	};
 	struct net_listener peer;
