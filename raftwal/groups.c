@@ -119,7 +119,7 @@ reserve(struct group_log *l, uint64_t first, uint64_t index)
 }
 
 int
-groups_admit(struct groups *gs, const struct record *r, uint64_t sequence)
+groups_admit(struct groups *gs, const struct record *r, uint64_t admission)
 {
 	struct group_log *l;
 	struct wal_group *g;
@@ -133,8 +133,8 @@ groups_admit(struct groups *gs, const struct record *r, uint64_t sequence)
 		return 0;
 	l = &gs->log[i];
 	g = &gs->pub[i];
-	if (l->tail_seq != sequence) {
-		l->tail_seq = sequence;
+	if (l->admission != admission) {
+		l->admission = admission;
 		l->tail = g->last;
 	}
 	if (r->index < g->first || r->index - 1 > l->tail)
@@ -159,6 +159,21 @@ heal(struct wal_group *g, struct group_log *l)
 	l->known = g->last;
 }
 
+/*
+ * Is the entry before this one the right one?  Where lost bytes may have
+ * held anything, they may have replaced it: by one of a higher term, as a
+ * leader does, so that an equal term on both sides rules it out (5.3 of the
+ * paper: terms never fall along a log).
+ */
+static bool
+follows(const struct wal_group *g, const struct group_log *l,
+    const struct record *r)
+{
+	if (!l->suspect || !l->fresh || r->index == g->first)
+		return true;
+	return r->index - 1 == g->last && r->term == l->last_term;
+}
+
 static int
 entry(struct wal_group *g, struct group_log *l, const struct record *r,
     uint64_t pos)
@@ -169,7 +184,11 @@ entry(struct wal_group *g, struct group_log *l, const struct record *r,
 		return -EINVAL;
 	l->term_max = max64(l->term_max, r->term);
 	l->known = max64(l->known, r->index);
-	if (r->index - 1 > g->last) {
+	if (r->index - 1 > g->last || !follows(g, l, r)) {
+		if (r->index <= g->last) {
+			g->last = r->index - 1;
+			l->last_term = 0;
+		}
 		l->hole = true;
 		l->fresh = true;
 		return 1;
@@ -179,11 +198,12 @@ entry(struct wal_group *g, struct group_log *l, const struct record *r,
 		return error;
 	l->pos[r->index - g->first] = pos;
 	g->last = r->index;
+	l->last_term = r->term;
 	/*
 	 * Without a note the server still had in memory what the disk has
-	 * lost: an entry that follows on, or hides, shows that nothing of
-	 * the group is missing before it.  After a note it has not, and only
-	 * what the note demands will do.
+	 * lost: an entry that follows on shows that nothing of the group is
+	 * missing before it.  After a note it has not, and only what the
+	 * note demands will do.
 	 */
 	if (!l->noted || r->term > l->note_term ||
 	    (l->note_known != KNOWN_NOTHING && g->last >= l->note_known))
@@ -260,8 +280,10 @@ groups_lost(struct groups *gs, const struct record *r, uint64_t sequence)
 	l->term_max = max64(l->term_max, r->term);
 	l->known = max64(l->known, r->index);
 	/* It hid what stood there before, and is gone itself. */
-	if (r->index <= g->last)
+	if (r->index <= g->last) {
 		g->last = r->index - 1;
+		l->last_term = 0;
+	}
 	l->hole = true;
 	l->fresh = true;
 	return 0;

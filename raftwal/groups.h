@@ -44,11 +44,12 @@ struct group_log {
 	bool noted;   /* a damage note is in force */
 	bool fresh;   /* something was lost since that note */
 	uint64_t note_known, note_term;
+	uint64_t last_term; /* of entry last, 0 not known */
 	uint64_t known;	    /* highest index seen or told of */
 	uint64_t term_max;  /* highest term seen or told of */
 	uint64_t state_seq; /* batch of the last hard state, 0 none */
 	uint64_t state_pos;
-	uint64_t tail, tail_seq; /* groups_admit()'s */
+	uint64_t tail, admission; /* groups_admit()'s */
 };
 
 struct groups {
@@ -67,11 +68,11 @@ int groups_get(struct groups *, uint32_t group, size_t *i);
 int groups_find(struct groups *, uint32_t group, size_t *i);
 
 /*
- * May this record be appended, in batch `sequence`, after those that were
- * admitted to it before?  Reserves what groups_record() will need.
+ * May this record be appended, in the batch of this admission, after those
+ * that were admitted to it before?  Reserves what groups_record() will need.
  * -EINVAL it would leave a gap, -ENOMEM.
  */
-int groups_admit(struct groups *, const struct record *, uint64_t sequence);
+int groups_admit(struct groups *, const struct record *, uint64_t admission);
 
 /* A record stands in the log.  1: an entry came after a gap and does not
  * count.  -ENOMEM; -EINVAL for an index no entry can have. */

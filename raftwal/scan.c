@@ -207,6 +207,8 @@ segment_load(struct scan *s, size_t i, struct errtext *et)
 		    et, -EBADMSG, "'%s': a format that is not known", path);
 	if (error == 0 && h.number != g->number)
 		g->copies = 0; /* another segment's: not to be trusted */
+	for (unsigned k = SECTOR; k < BLOCK - SECTOR; k += SECTOR)
+		g->changed |= !sector_is_zero(p + k);
 	if (g->copies > 0) {
 		g->nonce = h.nonce;
 		g->truncated = g->size < h.size;
@@ -375,6 +377,26 @@ batch_records(struct scan *s, const uint8_t *base, const struct scan_batch *b)
 	return 0;
 }
 
+/*
+ * A crash may take the foot of a batch and leave all else of it.  Not so if
+ * the batch had been synced, as the one after it can tell.
+ */
+static int
+footless_check(struct scan *s, const struct batch_head *h)
+{
+	size_t at = s->at;
+	int error;
+
+	if (s->footless == 0 || h->synced < s->footless)
+		return 0;
+	s->footless = 0;
+	s->at = s->footless_segment;
+	error = problem(s, s->footless_offset, 0, "damaged", NULL,
+	    "the batch's foot is missing; nothing is lost");
+	s->at = at;
+	return error;
+}
+
 /* The batch at the scan's place counts, whole or in part. */
 static int
 batch_take(
@@ -394,6 +416,14 @@ batch_take(
 	s->batches++;
 	if (h->state > s->state)
 		s->state = h->state;
+	error = footless_check(s, h);
+	if (error != 0)
+		return error;
+	if (sector_is_zero(base + b.len - SECTOR)) {
+		s->footless = h->sequence;
+		s->footless_segment = s->at;
+		s->footless_offset = s->offset;
+	}
 	if (valid && !batch_frame_ok(base, h)) {
 		error = problem(s, b.offset, b.len, "damaged", NULL,
 		    "the padding or the foot was changed; nothing is lost");
@@ -524,6 +554,26 @@ foot_find(struct scan *s, uint64_t end, struct batch_head *h, bool *found)
 	return 0;
 }
 
+/*
+ * A batch that was finished has a foot in the last sector of one of the
+ * blocks from here on.  With zeroes in all of them none was, whatever may
+ * have become of the other sectors: space that was never used rots too.
+ */
+static int
+foot_possible(struct scan *s, uint64_t end, bool *possible)
+{
+	*possible = false;
+	for (uint64_t at = s->offset; at < end && !*possible; at += BLOCK) {
+		uint8_t *p;
+		int error = scan_bytes(s, s->at, at, BLOCK, &p);
+
+		if (error < 0)
+			return error;
+		*possible = !sector_is_zero(p + BLOCK - SECTOR);
+	}
+	return 0;
+}
+
 static int
 torn(struct scan *s, const struct evidence *e)
 {
@@ -605,7 +655,7 @@ trouble(
 	struct evidence e = {0};
 	struct batch_head other;
 	uint64_t from = s->offset;
-	bool proven, stale, missing;
+	bool proven, stale, missing, finished = true;
 	uint8_t *p;
 	int error;
 
@@ -617,13 +667,16 @@ trouble(
 	if (known)
 		from += batch_len(h->sectors, h->records_len);
 	error = evidence_find(s, from, &e);
+	if (error == 0 && !known)
+		error = foot_possible(s, e.end, &finished);
 	if (error < 0)
 		return error;
 	error = scan_bytes(s, s->at, s->offset, BLOCK, &p);
 	if (error < 0)
 		return error;
 	proven = e.synced > s->sequence || e.later_segment;
-	missing = sector_is_zero(p) || (known && state == BATCH_TORN);
+	missing =
+	    sector_is_zero(p) || !finished || (known && state == BATCH_TORN);
 	stale = g->copies > 0 && get_le64(p + 8) != g->nonce &&
 		head_sector_ok(p) &&
 		batch_head_read(p, get_le64(p + 8), &other);
@@ -715,11 +768,11 @@ segment_begin(struct scan *s)
 	int error = 0;
 
 	s->offset = SEGMENT_HEADER_LEN;
-	if (g->copies < 2)
+	if (g->copies < 2 || g->changed)
 		error = problem(s, 0, BLOCK, "damaged", NULL,
-		    g->copies == 1
-			? "one copy of the segment's header was changed"
-			: "both copies of the segment's header were changed");
+		    g->copies == 0
+			? "both copies of the segment's header were changed"
+			: "the segment's header was changed; nothing is lost");
 	if (error == 0 && s->at > 0 &&
 	    g->number != s->segments[s->at - 1].number + 1)
 		error = problem(s, 0, 0, "missing", NULL,
@@ -764,6 +817,7 @@ scan_run(
 	s->chain_known = true;
 	s->last_is_mark = false;
 	s->batches = 0;
+	s->footless = 0;
 	memset(&s->end, 0, sizeof(s->end));
 	s->end.offset = SEGMENT_HEADER_LEN;
 	for (; s->at < s->count && error == 0; s->at++) {

@@ -24,6 +24,7 @@ struct segment {
 	uint64_t size; /* of the file, cut to blocks */
 	uint64_t nonce;
 	unsigned copies; /* good ones of the header: 0 to 2 */
+	bool changed;	 /* the header's block, outside of the copies */
 	bool truncated;	 /* shorter than it was made */
 };
 
@@ -82,6 +83,9 @@ struct scan {
 	uint32_t chain;
 	bool chain_known, last_is_mark;
 	uint64_t batches;
+	uint64_t footless; /* sequence of a batch without its foot, 0 none */
+	size_t footless_segment;
+	uint64_t footless_offset;
 	struct scan_end end;
 };
 

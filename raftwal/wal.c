@@ -378,6 +378,9 @@ batch_admit(
 {
 	uint64_t len = 0;
 
+	/* A number of its own: a batch that came to nothing, for want of
+	 * space say, leaves its sequence to the next one. */
+	w->admission++;
 	for (int i = 0; i < iovcnt; i++) {
 		const uint8_t *p = iov[i].iov_base;
 		size_t left = iov[i].iov_len;
@@ -392,7 +395,7 @@ batch_admit(
 
 			if (size == 0)
 				return -EINVAL;
-			error = groups_admit(&w->groups, &r, h->sequence);
+			error = groups_admit(&w->groups, &r, w->admission);
 			if (error < 0)
 				return error;
 			h->count++;

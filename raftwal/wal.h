@@ -70,9 +70,11 @@ struct wal_group {
 
 struct wal_report {
 	uint64_t segments, records, bytes;
-	uint64_t torn_bytes; /* cut, or would be cut when read_only */
-	uint64_t damaged;    /* problems that are not a torn tail */
-	char text[256];	     /* the first problem, "" if none */
+	uint64_t torn_bytes;  /* cut, or would be cut when read_only */
+	uint64_t damaged;     /* problems that are not a torn tail */
+	char text[256];	      /* the first problem, "" if none */
+	uint64_t first, last; /* wal_check: lowest and highest index of any
+				 group, 0 without entries */
 };
 
 /*

@@ -28,6 +28,7 @@ struct wal {
 	uint64_t number, nonce, size, offset;
 	uint64_t number_first;
 	uint64_t sequence, synced, state;
+	uint64_t admission; /* calls of batch_admit() */
 	uint32_t chain;
 	bool dirty; /* written since the last sync */
 	bool last_is_mark;

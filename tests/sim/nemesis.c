@@ -580,7 +580,7 @@ static void
 heal_server(struct sim *sim, struct server *s, uint32_t quorum)
 {
 	simdisk_heal(s->disk);
-	s->stalled_until = 0;
+	server_unstall(s);
 	s->midwrite = 0;
 	s->recovery_crash = 0;
 	server_resume(s);

@@ -142,6 +142,14 @@ dial_in(struct sim *sim, struct link *l, uint64_t wait)
 	sim_at(sim, wait, EV_LINK_DIAL, l->from, link_key(l), 0);
 }
 
+static uint64_t
+dial_wait(struct sim *sim)
+{
+	uint64_t ns = sim->conf.dial_ms * SIM_MS;
+
+	return ns / 2 + prng_below(&sim->net->prng, ns);
+}
+
 static void
 from_learns(struct sim *sim, struct link *l)
 {
@@ -153,8 +161,7 @@ from_learns(struct sim *sim, struct link *l)
 	if (server_up(s)) {
 		host_link_down(s->host, sim->server[l->to]->id);
 		server_wake(s);
-		dial_in(sim, l,
-		    prng_exp(&sim->net->prng, sim->conf.dial_ms * SIM_MS));
+		dial_in(sim, l, dial_wait(sim));
 	}
 }
 
@@ -232,8 +239,7 @@ on_dial(struct sim *sim, struct link *l)
 	if (to == NULL || !server_up(from) || from->stopping || l->from_up)
 		return;
 	if (!reachable(sim, l)) {
-		dial_in(sim, l,
-		    prng_exp(&sim->net->prng, sim->conf.dial_ms * SIM_MS));
+		dial_in(sim, l, dial_wait(sim));
 		return;
 	}
 	to_learns(sim, l); /* of the end of an earlier one */
@@ -507,6 +513,11 @@ net_send(struct sim *sim, unsigned from, uint64_t to_id,
 	l = link_of(sim, from, to->number);
 	if (!l->from_up)
 		return;
+	if (!l->alive && reachable(sim, l)) {
+		/* Its end is gone, and the machine there says so. */
+		sim_at(sim, 2 * delay(sim), EV_LINK_NOTICE, from, link_key(l),
+		    l->gen);
+	}
 	data = sim_must(malloc(len));
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(data + at, pieces[i].p, pieces[i].len);

@@ -70,6 +70,11 @@ env_store_submit(void *ctx, struct store_job *job)
 
 	if (job->kind == STORE_WRITE)
 		check_submitted(s, job);
+	if (++s->jobs_out > STORE_JOBS_MAX)
+		mark(MARK_STORE_CROWDED);
+	if (s->jobs_out > SERVER_JOBS_MAX)
+		sim_fail(s->sim, "s%u: %u storage jobs wait", s->number + 1,
+		    s->jobs_out);
 	STAILQ_INSERT_TAIL(&s->waiting, job, link);
 	batch_start(s);
 }
@@ -155,7 +160,19 @@ batch_start(struct server *s)
 		delay = s->stalled_until - s->sim->now;
 		mark(MARK_STORE_STALLED);
 	}
-	sim_at(s->sim, delay, EV_STORE, s->number, 0, s->life);
+	s->batch_token++;
+	sim_at(s->sim, delay, EV_STORE, s->number, s->batch_token, s->life);
+}
+
+void
+server_unstall(struct server *s)
+{
+	s->stalled_until = 0;
+	if (s->batch_count == 0)
+		return;
+	s->batch_token++;
+	sim_at(s->sim, prng_exp(&s->store_prng, s->sim->conf.store_us * SIM_US),
+	    EV_STORE, s->number, s->batch_token, s->life);
 }
 
 /* The jobs in work are done, with whatever result. */
@@ -189,12 +206,7 @@ on_store(struct server *s)
 	for (unsigned i = 0; i < s->batch_count; i++) {
 		if (s->batch[i]->error < 0)
 			mark(MARK_STORE_FAILED);
-		if (s->done_count == SERVER_BATCH_MAX) {
-			sim_fail(s->sim, "s%u: more than %u jobs at once",
-			    s->number + 1, SERVER_BATCH_MAX);
-			return;
-		}
-		s->done[s->done_count++] = s->batch[i];
+		STAILQ_INSERT_TAIL(&s->done, s->batch[i], link);
 	}
 	s->batch_count = 0;
 	delay = prng_exp(&s->store_prng, s->sim->conf.turn_us * SIM_US);
@@ -208,11 +220,21 @@ on_store(struct server *s)
 }
 
 static void
+done_return(struct server *s)
+{
+	struct store_job *job;
+
+	while ((job = STAILQ_FIRST(&s->done)) != NULL) {
+		STAILQ_REMOVE_HEAD(&s->done, link);
+		s->jobs_out--;
+		host_stored(s->host, job);
+	}
+}
+
+static void
 on_stored(struct server *s)
 {
-	for (unsigned i = 0; i < s->done_count; i++)
-		host_stored(s->host, s->done[i]);
-	s->done_count = 0;
+	done_return(s);
 	server_wake(s);
 }
 
@@ -312,6 +334,7 @@ server_init(struct sim *sim, unsigned number)
 	prng_init(&s->crash_prng, seed, PRNG_CRASH + number);
 	prng_init(&s->clock_prng, seed, PRNG_CLOCK + number);
 	STAILQ_INIT(&s->waiting);
+	STAILQ_INIT(&s->done);
 	s->clock_base =
 	    sim->conf.clock_base + prng_below(&s->clock_prng, 10 * SIM_S);
 	s->wall_ms = 1700000000000ull +
@@ -448,8 +471,7 @@ jobs_return(struct server *s)
 {
 	struct store_job *job;
 
-	for (unsigned i = 0; i < s->done_count; i++)
-		host_stored(s->host, s->done[i]);
+	done_return(s);
 	for (unsigned i = 0; i < s->batch_count; i++) {
 		s->batch[i]->error = -EIO;
 		host_stored(s->host, s->batch[i]);
@@ -459,7 +481,7 @@ jobs_return(struct server *s)
 		job->error = -EIO;
 		host_stored(s->host, job);
 	}
-	s->done_count = s->batch_count = 0;
+	s->jobs_out = s->batch_count = 0;
 }
 
 void
@@ -665,7 +687,8 @@ server_event(struct sim *sim, const struct event *ev)
 		on_turn(s);
 		break;
 	case EV_STORE:
-		on_store(s);
+		if (ev->a == s->batch_token)
+			on_store(s);
 		break;
 	case EV_STORED:
 		on_stored(s);

@@ -22,6 +22,7 @@
 
 #define SERVER_GROUP HOST_GROUP_DEFAULT
 #define SERVER_BATCH_MAX STORE_JOBS_MAX
+#define SERVER_JOBS_MAX 16384 /* out at once: beyond, nothing holds back */
 
 enum server_state {
 	SERVER_DOWN,
@@ -49,8 +50,9 @@ struct server {
 	/* storage */
 	struct store_queue waiting;
 	struct store_job *batch[SERVER_BATCH_MAX]; /* in work */
-	struct store_job *done[SERVER_BATCH_MAX];  /* completions on the way */
-	unsigned batch_count, done_count;
+	struct store_queue done; /* completions on the way */
+	unsigned batch_count, jobs_out;
+	uint64_t batch_token;
 	bool idle_queued;
 	uint64_t stalled_until;
 	/* clock */
@@ -85,6 +87,8 @@ void server_pause(struct server *, uint64_t length);
 void server_resume(struct server *);
 /* True while it is paused: the event will happen when it is not any more. */
 bool server_park(struct server *, const struct event *);
+/* The disk answers again. */
+void server_unstall(struct server *);
 void server_clock_jump(struct server *, uint64_t ns);
 void server_clock_drift(struct server *, int64_t ppm);
 /* Orderly: leadership over, drained, closed. */

@@ -694,6 +694,17 @@ write_bytes(struct simdisk *d, struct inode *n, const uint8_t *src, size_t len,
 	}
 }
 
+/* How far a write that did not end well got: whole sectors. */
+static size_t
+part_of(struct simdisk *d, size_t len, uint64_t offset)
+{
+	uint64_t end = offset + prng_below(&d->prng, len + 1);
+
+	if (end < offset + len)
+		end -= end % SIMDISK_SECTOR;
+	return end > offset ? (size_t)(end - offset) : 0;
+}
+
 static int
 sim_write(void *ctx, struct disk_file *f, const void *buf, size_t len,
     uint64_t offset)
@@ -716,13 +727,13 @@ sim_write(void *ctx, struct disk_file *f, const void *buf, size_t len,
 	err = change(d, &part);
 	if (err < 0) {
 		/* Died within: some of it went to the cache. */
-		len = part ? prng_below(&d->prng, len + 1) : 0;
+		len = part ? part_of(d, len, offset) : 0;
 		if (len > 0 && grow(d, f->inode, offset + len) == 0)
 			write_bytes(d, f->inode, buf, len, offset);
 		return err;
 	}
 	if (strikes(d, &d->write_fails_in)) {
-		len = prng_below(&d->prng, len + 1);
+		len = part_of(d, len, offset);
 		if (len > 0 && grow(d, f->inode, offset + len) == 0)
 			write_bytes(d, f->inode, buf, len, offset);
 		return -EIO;

@@ -163,8 +163,12 @@ draw_network(struct swarm *s, struct prng *p)
 	s->loss_ppm = ONE_OF(p, 0, 1000, 10000, 100000, 300000);
 	s->dup_ppm = ONE_OF(p, 0, 1000, 50000, 500000);
 	s->replay_ppm = ONE_OF(p, 0, 0, 1000, 20000);
-	s->dial_ms = magnitude(p, 5, 500);
-	s->link_timeout_ms = magnitude(p, 100, 20000);
+	s->dial_ms = magnitude(p, 1, 500);
+	/* raftd dials anew after a quarter of the election timeout at the
+	 * latest, and asks the kernel to give up on silence after one. */
+	if (s->dial_ms > s->election_us / 4000)
+		s->dial_ms = s->election_us / 4000;
+	s->link_timeout_ms = s->election_us / 1000 * prng_range(p, 1, 4);
 }
 
 static void
