@@ -1,40 +1,15 @@
 /*
  * linmodel.c - the operations of one key, made ready for the search.
  */
-#include "loadgen/linmodel.h"
+#include "loadgen/linbuild.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of targets searched for an appended value before it is taken for
- * seen without looking: the search then has more to try, nothing else. */
-#define CONTAINS_BYTES_MAX (UINT64_C(64) * 1024 * 1024)
-/* Rounds of following chains of unknown cas before they are taken to live
- * for ever; a chain is as long as the values that only unknown cas saw. */
-#define CHAIN_ROUNDS_MAX 32
-
-struct raw {
-	struct lin_effect e; /* pre and post are values until resolved */
-	uint64_t call, ret;
-	size_t op;
-	bool is_unknown;
-};
-
-/* Of the problem being built. */
-struct builder {
-	struct lin_problem *p;
-	struct raw *raws;
-	uint32_t raws_n;
-	uint64_t *last_seen;  /* by target: the last completion that saw it */
-	uint64_t *last_nread; /* by target: or that was told it is not it */
-	uint64_t last_seen_any, last_nread_any;
-	uint64_t contains_left;
-};
-
-static void *
-take_mem(struct lin_problem *p, size_t n, size_t size)
+void *
+lin_alloc(struct lin_problem *p, size_t n, size_t size)
 {
 	size_t len = (n > 0 ? n : 1) * size;
 	void *mem;
@@ -194,11 +169,11 @@ effect_of(const struct history_op *op, bool is_unknown, struct lin_effect *e)
 }
 
 static void
-collect(struct builder *b, const size_t *numbers, size_t n,
+collect(struct lin_builder *b, const size_t *numbers, size_t n,
     const struct lin_range *range)
 {
 	const struct history_op *op;
-	struct raw *raw;
+	struct lin_raw *raw;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -234,8 +209,8 @@ compare_bytes(const void *va, const void *vb, void *arg)
 	return c != 0 ? c : (a->len > b->len) - (a->len < b->len);
 }
 
-static int
-compare_values(const void *va, const void *vb)
+int
+lin_compare_values(const void *va, const void *vb)
 {
 	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
 
@@ -245,13 +220,13 @@ compare_values(const void *va, const void *vb)
 /* All values that operations see or compare with: by bytes where appends
  * make beginnings matter, by number otherwise. */
 static int
-find_targets(struct builder *b)
+find_targets(struct lin_builder *b)
 {
 	struct lin_problem *p = b->p;
 	uint32_t i, n = 0;
-	struct raw *r;
+	struct lin_raw *r;
 
-	p->targets = take_mem(p, b->raws_n, sizeof(*p->targets));
+	p->targets = lin_alloc(p, b->raws_n, sizeof(*p->targets));
 	if (p->targets == NULL)
 		return -ENOMEM;
 	for (i = 0; i < b->raws_n; i++) {
@@ -263,102 +238,87 @@ find_targets(struct builder *b)
 		    r->e.pre != HISTORY_NULL)
 			p->targets[n++] = (uint32_t)r->e.pre;
 	}
-	qsort(p->targets, n, sizeof(*p->targets), compare_values);
+	qsort(p->targets, n, sizeof(*p->targets), lin_compare_values);
 	for (i = 0; i < n; i++)
 		if (i == 0 || p->targets[i] != p->targets[i - 1])
 			p->targets[p->targets_n++] = p->targets[i];
 	if (p->has_append)
 		qsort_r(p->targets, p->targets_n, sizeof(*p->targets),
 		    compare_bytes, (void *)(uintptr_t)p->h);
-	p->sees_n = take_mem(p, p->targets_n + 1, sizeof(*p->sees_n));
-	p->makes_n = take_mem(p, p->targets_n + 1, sizeof(*p->makes_n));
-	b->last_seen = take_mem(p, p->targets_n + 1, sizeof(*b->last_seen));
-	b->last_nread = take_mem(p, p->targets_n + 1, sizeof(*b->last_nread));
-	if (p->sees_n == NULL || p->makes_n == NULL || b->last_seen == NULL ||
-	    b->last_nread == NULL)
+	p->sees_n = lin_alloc(p, p->targets_n + 1, sizeof(*p->sees_n));
+	p->makes_n = lin_alloc(p, p->targets_n + 1, sizeof(*p->makes_n));
+	if (p->sees_n == NULL || p->makes_n == NULL)
 		return -ENOMEM;
 	return 0;
 }
 
-/* May the value stand inside some target? */
-static bool
-is_contained(struct builder *b, uint32_t value)
-{
-	const struct intern_item *w = &b->p->h->values.items[value], *t;
-	uint32_t i;
-
-	for (i = 0; i < b->p->targets_n; i++) {
-		t = target_bytes(b->p, i);
-		/* The next one contains all that its beginning does. */
-		if (i + 1 < b->p->targets_n &&
-		    target_bytes(b->p, i + 1)->len >= t->len &&
-		    memcmp(target_bytes(b->p, i + 1)->data, t->data, t->len) ==
-			0)
-			continue;
-		if (b->contains_left < t->len)
-			return true;
-		b->contains_left -= t->len;
-		if (memmem(t->data, t->len, w->data, w->len) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static uint64_t
-resolve_value(const struct lin_problem *p, uint64_t value, bool by_bytes)
+resolve_value(const struct lin_builder *b, uint64_t value)
 {
+	const struct lin_problem *p = b->p;
 	uint32_t v = (uint32_t)value, *at;
-	uint64_t state;
 
 	if (v == HISTORY_NULL)
 		return LIN_ABSENT;
-	if (!by_bytes) {
-		at = bsearch(
-		    &v, p->targets, p->targets_n, sizeof(v), compare_values);
-		if (at == NULL)
-			return LIN_JUNK;
-		return state_of(
-		    (uint32_t)(at - p->targets), p->h->values.items[v].len);
-	}
-	state = narrow(p, 0, 0, &p->h->values.items[v]);
-	if (!p->has_append && lin_target(p, state) == LIN_NONE)
+	if (b->by_bytes)
+		return narrow(p, 0, 0, &p->h->values.items[v]);
+	at = bsearch(
+	    &v, p->targets, p->targets_n, sizeof(v), lin_compare_values);
+	if (at == NULL)
 		return LIN_JUNK;
-	return state;
+	return state_of((uint32_t)(at - p->targets), p->h->values.items[v].len);
 }
 
 static void
-resolve(struct builder *b)
+resolve(struct lin_builder *b)
 {
 	struct lin_problem *p = b->p;
-	bool by_bytes = p->has_append;
 	struct lin_effect *e;
 	uint32_t i;
 
-	/* What is appended and never read is as good as gone. */
-	p->has_append = false;
-	for (i = 0; i < b->raws_n; i++) {
-		e = &b->raws[i].e;
-		if (e->kind == LIN_APPEND && !is_contained(b, e->operand)) {
-			e->kind = LIN_SET;
-			e->post = LIN_JUNK;
-		} else if (e->kind == LIN_APPEND) {
-			p->has_append = true;
-		}
-	}
 	for (i = 0; i < b->raws_n; i++) {
 		e = &b->raws[i].e;
 		if (e->kind == LIN_READ || e->kind == LIN_NREAD ||
 		    e->kind == LIN_CAS) {
-			e->pre = resolve_value(p, e->pre, by_bytes);
+			e->pre = resolve_value(b, e->pre);
 			e->sees = lin_target(p, e->pre);
 		}
-		if ((e->kind == LIN_SET || e->kind == LIN_CAS) &&
-		    e->post != LIN_JUNK) {
-			e->post = resolve_value(p, e->post, by_bytes);
+		if (e->kind == LIN_SET || e->kind == LIN_CAS) {
+			e->post = resolve_value(b, e->post);
 			e->makes = lin_target(p, e->post);
 		}
 		if (e->kind != LIN_APPEND)
 			e->operand = 0;
+	}
+}
+
+/* What is appended and seen by nobody is as good as any other value; and
+ * where nothing is appended, beginnings do not matter. */
+static void
+simplify(struct lin_builder *b)
+{
+	struct lin_problem *p = b->p;
+	struct lin_effect *e;
+	uint32_t i;
+
+	p->has_append = false;
+	for (i = 0; i < b->raws_n; i++) {
+		e = &b->raws[i].e;
+		if (e->kind != LIN_APPEND)
+			continue;
+		if (lin_find_operand(b, e->operand)->is_contained) {
+			p->has_append = true;
+			continue;
+		}
+		e->kind = LIN_SET;
+		e->post = LIN_JUNK;
+		e->operand = 0;
+	}
+	for (i = 0; i < b->raws_n && !p->has_append; i++) {
+		e = &b->raws[i].e;
+		if ((e->kind == LIN_SET || e->kind == LIN_CAS) &&
+		    e->makes == LIN_NONE)
+			e->post = LIN_JUNK;
 	}
 }
 
@@ -392,10 +352,10 @@ lay_out(struct lin_problem *p)
 	struct by_event *rets;
 	uint32_t *free_slots, i;
 
-	rets = take_mem(p, n, sizeof(*rets));
-	free_slots = take_mem(p, n, sizeof(*free_slots));
-	p->returns = take_mem(p, n, sizeof(*p->returns));
-	p->nodes = take_mem(p, 2 * (size_t)n + 1, sizeof(*p->nodes));
+	rets = lin_alloc(p, n, sizeof(*rets));
+	free_slots = lin_alloc(p, n, sizeof(*free_slots));
+	p->returns = lin_alloc(p, n, sizeof(*p->returns));
+	p->nodes = lin_alloc(p, 2 * (size_t)n + 1, sizeof(*p->nodes));
 	if (rets == NULL || free_slots == NULL || p->returns == NULL ||
 	    p->nodes == NULL)
 		return -ENOMEM;
@@ -426,104 +386,6 @@ lay_out(struct lin_problem *p)
 	return 0;
 }
 
-/* The last event at which a state that stands for certain operations may be
- * told from others by what was read; *is_compared: or by a cas that failed
- * because of just this value. */
-static uint64_t
-last_sight(const struct builder *b, uint64_t state, bool *is_compared)
-{
-	const struct lin_problem *p = b->p;
-	uint64_t last = 0;
-	uint32_t t;
-
-	*is_compared = false;
-	if (state == LIN_JUNK)
-		return 0;
-	if (state == LIN_ABSENT) {
-		t = p->targets_n;
-		*is_compared = p->has_append || b->last_nread[t] > 0;
-		return p->has_append ? b->last_seen_any : b->last_seen[t];
-	}
-	for (t = (uint32_t)(state >> 32);
-	     t < p->targets_n && lin_begins(p, state, t); t++) {
-		if (b->last_seen[t] > last)
-			last = b->last_seen[t];
-		if (b->last_nread[t] > 0)
-			*is_compared = true;
-		if (!p->has_append)
-			break;
-	}
-	return last;
-}
-
-/* The last event that could tell whether an unknown operation took effect. */
-static uint64_t
-death_of(const struct builder *b, const struct lin_effect *e, bool *turns_junk)
-{
-	bool is_compared = true;
-	uint64_t last;
-
-	*turns_junk = false;
-	if (e->kind == LIN_APPEND)
-		last = b->last_seen_any;
-	else
-		last = last_sight(b, e->post, &is_compared);
-	if (!b->p->has_nread)
-		return last;
-	if (e->kind == LIN_SET && !is_compared) {
-		*turns_junk = true;
-		return last;
-	}
-	return last > b->last_nread_any ? last : b->last_nread_any;
-}
-
-/* When each value was seen last, by certain operations and through chains of
- * unknown cas that could have seen it for others. */
-static void
-find_sights(struct builder *b)
-{
-	struct lin_problem *p = b->p;
-	bool changed = true, turns_junk;
-	struct raw *r;
-	uint64_t last;
-	uint32_t i, round;
-
-	for (i = 0; i < b->raws_n; i++) {
-		r = &b->raws[i];
-		if (r->is_unknown || r->e.sees == LIN_NONE)
-			continue;
-		if (r->e.kind == LIN_NREAD) {
-			p->has_nread = true;
-			if (r->ret > b->last_nread[r->e.sees])
-				b->last_nread[r->e.sees] = r->ret;
-			if (r->ret > b->last_nread_any)
-				b->last_nread_any = r->ret;
-			continue;
-		}
-		if (r->ret > b->last_seen[r->e.sees])
-			b->last_seen[r->e.sees] = r->ret;
-		if (r->ret > b->last_seen_any)
-			b->last_seen_any = r->ret;
-	}
-	for (round = 0; changed; round++) {
-		changed = false;
-		for (i = 0; i < b->raws_n; i++) {
-			r = &b->raws[i];
-			if (!r->is_unknown || r->e.kind != LIN_CAS)
-				continue;
-			last = round < CHAIN_ROUNDS_MAX
-				   ? death_of(b, &r->e, &turns_junk)
-				   : HISTORY_NEVER;
-			if (last > b->last_seen[r->e.sees]) {
-				b->last_seen[r->e.sees] = last;
-				changed = true;
-			}
-			if (last > b->last_seen_any)
-				b->last_seen_any = last;
-		}
-	}
-}
-
 static int
 compare_effects(const struct lin_effect *a, const struct lin_effect *b)
 {
@@ -539,7 +401,7 @@ compare_effects(const struct lin_effect *a, const struct lin_effect *b)
 static int
 compare_raws(const void *va, const void *vb)
 {
-	const struct raw *a = va, *b = vb;
+	const struct lin_raw *a = va, *b = vb;
 	int c = compare_effects(&a->e, &b->e);
 
 	return c != 0 ? c : (a->call > b->call) - (a->call < b->call);
@@ -564,8 +426,8 @@ returns_until(const struct lin_problem *p, uint64_t event)
 /* One class of raws that do the same; those that nothing can see any more
  * when they are invoked are left out, or are junk from the start. */
 static void
-add_class(
-    struct builder *b, const struct raw *raws, uint32_t n, uint32_t *calls_n)
+add_class(struct lin_builder *b, const struct lin_raw *raws, uint32_t n,
+    uint32_t *calls_n)
 {
 	struct lin_problem *p = b->p;
 	struct lin_class *c = &p->classes[p->classes_n];
@@ -573,7 +435,7 @@ add_class(
 	uint32_t ends, born, i;
 	bool turns_junk;
 
-	death = death_of(b, &raws[0].e, &turns_junk);
+	death = lin_death(b, &raws[0].e, &turns_junk);
 	ends = returns_until(p, death);
 	memset(c, 0, sizeof(*c));
 	c->e = raws[0].e;
@@ -609,10 +471,10 @@ schedule_classes(struct lin_problem *p)
 	uint32_t n = p->classes_n, i, d, *free_slots, free_n = 0;
 	struct by_event *order;
 
-	p->births = take_mem(p, n, sizeof(*p->births));
-	p->deaths = take_mem(p, n, sizeof(*p->deaths));
-	order = take_mem(p, n, sizeof(*order));
-	free_slots = take_mem(p, n, sizeof(*free_slots));
+	p->births = lin_alloc(p, n, sizeof(*p->births));
+	p->deaths = lin_alloc(p, n, sizeof(*p->deaths));
+	order = lin_alloc(p, n, sizeof(*order));
+	free_slots = lin_alloc(p, n, sizeof(*free_slots));
 	if (p->births == NULL || p->deaths == NULL || order == NULL ||
 	    free_slots == NULL)
 		return -ENOMEM;
@@ -644,9 +506,9 @@ find_resets(struct lin_problem *p)
 	uint32_t i, *alive;
 	const struct lin_class *c;
 
-	alive = take_mem(p, (size_t)p->ops_n + 1, sizeof(*alive));
+	alive = lin_alloc(p, (size_t)p->ops_n + 1, sizeof(*alive));
 	p->next_reset =
-	    take_mem(p, (size_t)p->ops_n + 1, sizeof(*p->next_reset));
+	    lin_alloc(p, (size_t)p->ops_n + 1, sizeof(*p->next_reset));
 	if (alive == NULL || p->next_reset == NULL)
 		return -ENOMEM;
 	for (i = 0; i < p->classes_n; i++) {
@@ -665,14 +527,14 @@ find_resets(struct lin_problem *p)
 }
 
 static int
-build_classes(struct builder *b, struct raw *raws, uint32_t n)
+build_classes(struct lin_builder *b, struct lin_raw *raws, uint32_t n)
 {
 	struct lin_problem *p = b->p;
 	uint32_t i, j, calls_n = 0;
 
-	p->classes = take_mem(p, n, sizeof(*p->classes));
-	p->calls = take_mem(p, n, sizeof(*p->calls));
-	p->junk = take_mem(p, n, sizeof(*p->junk));
+	p->classes = lin_alloc(p, n, sizeof(*p->classes));
+	p->calls = lin_alloc(p, n, sizeof(*p->calls));
+	p->junk = lin_alloc(p, n, sizeof(*p->junk));
 	if (p->classes == NULL || p->calls == NULL || p->junk == NULL)
 		return -ENOMEM;
 	qsort(raws, n, sizeof(*raws), compare_raws);
@@ -690,14 +552,14 @@ build_classes(struct builder *b, struct raw *raws, uint32_t n)
 
 /* Certain operations first, in place; the count of them is returned. */
 static int
-build_ops(struct builder *b, uint32_t *certain_n)
+build_ops(struct lin_builder *b, uint32_t *certain_n)
 {
 	struct lin_problem *p = b->p;
 	uint32_t i, n = 0;
 	struct lin_op *op;
-	struct raw tmp;
+	struct lin_raw tmp;
 
-	p->ops = take_mem(p, b->raws_n, sizeof(*p->ops));
+	p->ops = lin_alloc(p, b->raws_n, sizeof(*p->ops));
 	if (p->ops == NULL)
 		return -ENOMEM;
 	for (i = 0; i < b->raws_n; i++) {
@@ -731,7 +593,7 @@ int
 lin_build(struct lin_problem *p, const struct history *h,
     const size_t *op_numbers, size_t n, const struct lin_range *range)
 {
-	struct builder b;
+	struct lin_builder b;
 	uint32_t certain_n;
 
 	memset(p, 0, sizeof(*p));
@@ -739,18 +601,20 @@ lin_build(struct lin_problem *p, const struct history *h,
 	p->initial = range->initial_any ? LIN_ANY : LIN_ABSENT;
 	memset(&b, 0, sizeof(b));
 	b.p = p;
-	b.contains_left = CONTAINS_BYTES_MAX;
 	if (n > UINT32_MAX / 4)
 		return -ENOMEM;
-	b.raws = take_mem(p, n, sizeof(*b.raws));
+	b.raws = lin_alloc(p, n, sizeof(*b.raws));
 	if (b.raws == NULL)
 		return -ENOMEM;
 	collect(&b, op_numbers, n, range);
 	if (find_targets(&b) < 0)
 		return -ENOMEM;
+	b.by_bytes = p->has_append;
 	resolve(&b);
-	find_sights(&b);
-	if (build_ops(&b, &certain_n) < 0)
+	if (lin_find_sights(&b) < 0)
+		return -ENOMEM;
+	simplify(&b);
+	if (lin_find_ends(&b) < 0 || build_ops(&b, &certain_n) < 0)
 		return -ENOMEM;
 	return build_classes(&b, b.raws + certain_n, b.raws_n - certain_n);
 }

@@ -75,7 +75,7 @@ struct lin_range {
 	bool initial_any;
 };
 
-#define LIN_ALLOCS_MAX 40
+#define LIN_ALLOCS_MAX 48
 
 struct lin_problem {
 	const struct history *h;

@@ -15,6 +15,8 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"run", "[-s ADDR,...] [options]", "load servers and print what came of it",
+	cmd_run},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -24,6 +24,8 @@
 
 /* A lone batch up to this may be written in place (storage = auto). */
 #define STORAGE_INLINE_BYTES_MAX (64 * 1024)
+/* ... while writes take no longer than this: the event thread waits. */
+#define STORAGE_INLINE_NS_MAX 2000000
 
 struct event_base;
 struct storage;

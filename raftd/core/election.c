@@ -137,10 +137,12 @@ static void
 tally(struct raft *r)
 {
 	enum quorum_vote vote;
+	uint32_t no = r->no;
 
-	/* Who is known to be gone will not answer. */
-	vote = quorum_vote(
-	    config_now(r), r->yes, r->no | (bit_of(r, r->lost) & ~r->yes));
+	/* Who has just gone will not answer. */
+	if (rushing(r))
+		no |= bit_of(r, r->lost) & ~r->yes;
+	vote = quorum_vote(config_now(r), r->yes, no);
 	if (vote == QUORUM_WON && r->role == RAFT_PRECANDIDATE) {
 		become_candidate(r);
 	} else if (vote == QUORUM_WON) {
@@ -340,6 +342,20 @@ ballot(const struct raft *r, const struct raft_msg *m)
 	return bit;
 }
 
+/* Who refused may change its mind, as when its lease has ended since; who
+ * granted has done so for good. */
+static void
+count(struct raft *r, uint32_t bit, bool granted)
+{
+	if (granted) {
+		r->yes |= bit;
+		r->no &= ~bit;
+	} else {
+		r->no |= bit & ~r->yes;
+	}
+	tally(r);
+}
+
 void
 election_prevote_reply(struct raft *r, const struct raft_msg *m)
 {
@@ -356,11 +372,7 @@ election_prevote_reply(struct raft *r, const struct raft_msg *m)
 	if (r->role != RAFT_PRECANDIDATE ||
 	    m->u.vote_reply.term != r->hard.term + 1)
 		return;
-	if (m->u.vote_reply.granted)
-		r->yes |= bit;
-	else if ((r->yes & bit) == 0)
-		r->no |= bit;
-	tally(r);
+	count(r, bit, m->u.vote_reply.granted);
 }
 
 void
@@ -392,9 +404,5 @@ election_vote_reply(struct raft *r, const struct raft_msg *m)
 	if (r->role != RAFT_CANDIDATE ||
 	    (m->u.vote_reply.term != r->hard.term && !MUTANT(8)))
 		return;
-	if (m->u.vote_reply.granted)
-		r->yes |= bit;
-	else if ((r->yes & bit) == 0)
-		r->no |= bit;
-	tally(r);
+	count(r, bit, m->u.vote_reply.granted);
 }

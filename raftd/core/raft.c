@@ -386,6 +386,9 @@ message_received(struct raft *r, const struct raft_msg *m)
 {
 	if (!message_sane(r, m))
 		return;
+	/* It is back, whatever the host has told us of its connection. */
+	if (r->lost == m->from)
+		r->lost = RAFT_NONE;
 	switch (m->type) {
 	case RAFT_PREVOTE:
 		election_prevote(r, m);

@@ -363,6 +363,58 @@ START_TEST(test_reload_takes_what_may_change_and_nothing_else)
 }
 END_TEST
 
+/* The page's text from a setting's entry up to the next. */
+static char *
+entry(const char *page, const char *name)
+{
+	char head[80];
+	const char *p, *end;
+
+	(void)snprintf(head, sizeof(head), "\n.It Cm %s\n", name);
+	p = strstr(page, head);
+	ck_assert_msg(p != NULL, "the page lacks %s", name);
+	end = strstr(p + 1, "\n.It ");
+	if (end == NULL)
+		end = strstr(p, "\n.El");
+	ck_assert_ptr_nonnull(end);
+	return strndup(p, (size_t)(end - p));
+}
+
+START_TEST(test_manual_page_has_every_setting)
+{
+	static char page[64 * 1024];
+	FILE *f = fopen("man/raftd.conf.5", "re");
+	unsigned found = 0, listed = 0;
+
+	ck_assert_msg(f != NULL, "run it from the top folder");
+	page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+	(void)fclose(f);
+	for (size_t i = 0; i < conf_settings_count(); i++) {
+		const struct conf_setting *s = &conf_settings[i];
+		char *text, want[80];
+
+		if (s->flag_only)
+			continue;
+		text = entry(page, s->name);
+		found++;
+		ck_assert_msg(strstr(text, s->env), "%s: %s", s->name, s->env);
+		ck_assert_msg(
+		    (strstr(text, "\n.Em reload") != NULL) == s->reload,
+		    "%s: reload", s->name);
+		if (s->value != NULL && s->type != CONF_WORD) {
+			(void)snprintf(
+			    want, sizeof(want), "default %s;", s->value);
+			ck_assert_msg(
+			    strstr(text, want), "%s: %s", s->name, want);
+		}
+		free(text);
+	}
+	for (const char *p = page; (p = strstr(p, "\n.It Cm ")); p++)
+		listed++;
+	ck_assert_uint_eq(listed, found);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -387,6 +439,7 @@ suite(void)
 	    (int)(sizeof(contradictions) / sizeof(contradictions[0])));
 	tcase_add_test(t, test_insecure_allows_other_machines);
 	tcase_add_test(t, test_needed_settings_are_asked_for);
+	tcase_add_test(t, test_manual_page_has_every_setting);
 	tcase_add_test(t, test_reload_takes_what_may_change_and_nothing_else);
 	suite_add_tcase(s, t);
 	return s;

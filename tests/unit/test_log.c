@@ -79,7 +79,7 @@ START_TEST(test_reader_that_stopped_costs_lines_and_is_told_how_many)
 	char text[LOG_LINE_MAX], junk[4096];
 	int fds[2], saved = dup(STDERR_FILENO);
 	ssize_t n;
-	int lost = 0;
+	long lost = 0;
 
 	memset(text, 'x', 1000);
 	text[1000] = '\0';
@@ -102,7 +102,7 @@ START_TEST(test_reader_that_stopped_costs_lines_and_is_told_how_many)
 	ck_assert_int_gt(n, 0);
 	junk[n] = '\0';
 	ck_assert_ptr_nonnull(strstr(junk, "event=log.lost lines="));
-	lost = atoi(strstr(junk, "lines=") + 6);
+	lost = strtol(strstr(junk, "lines=") + 6, NULL, 10);
 	ck_assert_int_gt(lost, 10);
 	ck_assert_int_lt(lost, 100);
 	ck_assert_ptr_nonnull(strstr(junk, "event=after"));

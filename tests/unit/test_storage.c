@@ -231,6 +231,27 @@ START_TEST(test_auto_runs_a_lone_small_write_in_place_and_nothing_else)
 }
 END_TEST
 
+START_TEST(test_auto_leaves_a_slow_disk_to_the_thread)
+{
+	begin(CONF_STORAGE_AUTO);
+	(void)usleep(20000);
+	wal.delay_us = STORAGE_INLINE_NS_MAX / 1000 + 1000;
+	storage_submit(storage, &job[0]);
+	ck_assert(storage_kick(storage, true));
+	(void)storage_run_here(storage);
+	wait_done(1);
+	wal.delay_us = 0;
+	storage_submit(storage, &job[1]);
+	ck_assert(!storage_kick(storage, true));
+	wait_done(2);
+	/* It was fast again. */
+	storage_submit(storage, &job[2]);
+	ck_assert(storage_kick(storage, true));
+	(void)storage_run_here(storage);
+	wait_done(3);
+}
+END_TEST
+
 START_TEST(test_idle_log_is_made_ready_and_marked_once)
 {
 	wal.prepares_left = 5;
@@ -289,6 +310,7 @@ suite(void)
 	tcase_add_test(t, test_inline_runs_in_place);
 	tcase_add_test(
 	    t, test_auto_runs_a_lone_small_write_in_place_and_nothing_else);
+	tcase_add_test(t, test_auto_leaves_a_slow_disk_to_the_thread);
 	tcase_add_test(t, test_idle_log_is_made_ready_and_marked_once);
 	tcase_add_test(t, test_end_gives_every_job_back);
 	tcase_add_test(t, test_jobs_submitted_before_the_start_wait_for_it);
