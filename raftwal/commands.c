@@ -464,7 +464,9 @@ run_check(struct tool *t)
 	free(all.p);
 	if (error == 0)
 		error = verdict_print(t, &report, ok);
-	return ok ? CHECK_CLEAN : CHECK_DAMAGE;
+	if (ok || error == -EPIPE)
+		return ok ? CHECK_CLEAN : CHECK_DAMAGE;
+	return tool_fail(t, CHECK_DAMAGE, "'%s': the log is damaged", t->dir);
 }
 
 const struct tool_command tool_commands[] = {

@@ -1,0 +1,687 @@
+/*
+ * ordercheck.c - is the order that the servers claim a legal one?
+ */
+#include "loadgen/ordercheck.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Steps of working out which unknown operations an answer needs. */
+#define EXPLAIN_STEPS_MAX 10000u
+
+enum role {
+	ROLE_NONE,
+	ROLE_WRITE,   /* takes effect at its revision */
+	ROLE_READ,    /* finds what stands at its revision */
+	ROLE_BETWEEN, /* a read without revision */
+	ROLE_FLOATING /* a write whose revision, if any, is not known */
+};
+
+struct item {
+	uint64_t rev;	/* BETWEEN: the lowest; FLOATING: 0 */
+	uint64_t until; /* BETWEEN: the highest */
+	size_t op;
+	uint32_t key, group;
+	uint8_t role;
+	bool is_done; /* BETWEEN: satisfied; FLOATING: used */
+};
+
+struct claim {
+	uint64_t rev;
+	uint32_t group;
+	uint32_t item;
+};
+
+/* What stands under a key in the replay. */
+struct text {
+	uint8_t *data;
+	size_t len, cap;
+	bool is_null;
+};
+
+struct order {
+	const struct history *h;
+	struct ordercheck_result *res;
+	struct membudget *budget;
+	struct item *items; /* of each operation, later sorted by key */
+	size_t items_n;
+	uint32_t *at;	      /* operation + 1 by event */
+	uint64_t *floor;      /* by key: the highest revision answered so far */
+	struct claim *claims; /* of writes, by group and revision */
+	size_t claims_n;
+	struct claim *groups; /* the highest revision answered so far */
+	size_t groups_n;
+	/* of the key under replay */
+	struct text state;
+	uint64_t state_rev;
+	size_t writer; /* operation that made the state, or SIZE_MAX */
+	struct item *first;
+	struct item *floating_end; /* those without revision come first */
+	bool is_doubtful; /* unknown operations could be used otherwise */
+	unsigned steps;
+	size_t *chain;
+	size_t chain_n;
+};
+
+static int
+violation(struct order *o, size_t op, size_t other, const char *why)
+{
+	struct ordercheck_result *r = o->res;
+
+	r->verdict = LINCHECK_VIOLATION;
+	r->key = o->h->ops[op].key;
+	r->why = why;
+	r->window_n = 0;
+	if (other != SIZE_MAX && other < op)
+		r->window[r->window_n++] = other;
+	r->window[r->window_n++] = op;
+	if (other != SIZE_MAX && other > op)
+		r->window[r->window_n++] = other;
+	return 1;
+}
+
+static void
+doubt(struct order *o, size_t op, const char *why)
+{
+	if (o->res->verdict != LINCHECK_OK)
+		return;
+	(void)violation(o, op, SIZE_MAX, why);
+	o->res->verdict = LINCHECK_UNDECIDED;
+}
+
+static bool
+is_refused(const struct history_op *op)
+{
+	return op->f == HISTORY_CAS && op->result == HISTORY_OK && !op->swapped;
+}
+
+static enum role
+role_of(const struct history_op *op)
+{
+	bool is_read = op->f == HISTORY_GET || is_refused(op);
+
+	if (op->result == HISTORY_FAIL ||
+	    (op->result == HISTORY_UNKNOWN && op->f == HISTORY_GET))
+		return ROLE_NONE;
+	if (op->result == HISTORY_UNKNOWN || (!is_read && !op->has_rev))
+		return ROLE_FLOATING;
+	if (is_read)
+		return op->has_rev ? ROLE_READ : ROLE_BETWEEN;
+	return ROLE_WRITE;
+}
+
+static int
+compare_claims(const void *va, const void *vb)
+{
+	const struct claim *a = va, *b = vb;
+
+	if (a->group != b->group)
+		return a->group < b->group ? -1 : 1;
+	if (a->rev != b->rev)
+		return a->rev < b->rev ? -1 : 1;
+	return (a->item > b->item) - (a->item < b->item);
+}
+
+/* --- revisions against each other and against time --- */
+
+static int
+check_unique(struct order *o)
+{
+	const struct history_op *op;
+	struct item *a, *b;
+	size_t i, n = 0;
+
+	for (i = 0; i < o->items_n; i++) {
+		if (o->items[i].role != ROLE_WRITE)
+			continue;
+		o->claims[o->claims_n++] = (struct claim){
+		    o->items[i].rev, o->items[i].group, (uint32_t)i};
+	}
+	if (o->claims_n > 0)
+		qsort(
+		    o->claims, o->claims_n, sizeof(*o->claims), compare_claims);
+	for (i = 0; i < o->claims_n; i++) {
+		b = &o->items[o->claims[i].item];
+		op = &o->h->ops[b->op];
+		if (n > 0 && o->claims[n - 1].rev == b->rev &&
+		    o->claims[n - 1].group == b->group) {
+			/* A delete that found nothing takes no revision of
+			 * its own. */
+			a = &o->items[o->claims[n - 1].item];
+			if (op->f == HISTORY_DELETE) {
+				b->role = ROLE_READ;
+				continue;
+			}
+			if (o->h->ops[a->op].f != HISTORY_DELETE)
+				return violation(o, b->op, a->op,
+				    "two writes claim the same revision");
+			a->role = ROLE_READ;
+			n--;
+		}
+		o->claims[n++] = o->claims[i];
+	}
+	o->claims_n = n;
+	return 0;
+}
+
+static struct claim *
+group_of(struct order *o, uint32_t group)
+{
+	size_t lo = 0, hi = o->groups_n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (o->groups[mid].group < group)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return &o->groups[lo];
+}
+
+static void
+list_groups(struct order *o)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < o->items_n; i++)
+		o->groups[i] = (struct claim){0, o->items[i].group, 0};
+	if (o->items_n > 0)
+		qsort(
+		    o->groups, o->items_n, sizeof(*o->groups), compare_claims);
+	for (i = 0; i < o->items_n; i++)
+		if (n == 0 || o->groups[n - 1].group != o->groups[i].group)
+			o->groups[n++] = o->groups[i];
+	o->groups_n = n;
+}
+
+/* At its call: nothing answered before may have a higher revision. */
+static int
+check_floor(struct order *o, struct item *it)
+{
+	const struct history_op *op = &o->h->ops[it->op];
+	const struct claim *g = group_of(o, it->group);
+	uint64_t floor = o->floor[op->key];
+
+	switch (it->role) {
+	case ROLE_WRITE:
+		if (it->rev < g->rev || (it->rev == g->rev && g->rev > 0 &&
+					    op->f != HISTORY_DELETE))
+			return violation(o, it->op, g->item,
+			    "a write does not come after what was answered "
+			    "before it began");
+		break;
+	case ROLE_READ:
+		if (it->rev < floor)
+			return violation(o, it->op, SIZE_MAX,
+			    "a read is older than what was answered on its key "
+			    "before it began");
+		break;
+	case ROLE_BETWEEN:
+		it->rev = floor;
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int
+check_time(struct order *o)
+{
+	const struct history *h = o->h;
+	const struct history_op *op;
+	struct item *it;
+	struct claim *g;
+	uint64_t e;
+
+	for (e = 1; e <= h->events; e++) {
+		it = &o->items[o->at[e] - 1];
+		op = &h->ops[it->op];
+		if (e == op->call) {
+			if (check_floor(o, it) != 0)
+				return 1;
+			continue;
+		}
+		if (op->result != HISTORY_OK || !op->has_rev)
+			continue;
+		g = group_of(o, op->group);
+		if (op->rev > g->rev) {
+			g->rev = op->rev;
+			g->item = (uint32_t)it->op;
+		}
+		if (op->rev > o->floor[op->key])
+			o->floor[op->key] = op->rev;
+	}
+	/* Backwards: what began after a read returned is above what it saw. */
+	for (e = 0; e < h->keys.items_n; e++)
+		o->floor[e] = UINT64_MAX;
+	for (e = h->events; e > 0; e--) {
+		it = &o->items[o->at[e] - 1];
+		op = &h->ops[it->op];
+		if (e == op->ret && it->role == ROLE_BETWEEN)
+			it->until = o->floor[op->key] - 1;
+		else if (e == op->call && it->role == ROLE_WRITE &&
+			 it->rev < o->floor[op->key] && it->rev > 0)
+			o->floor[op->key] = it->rev;
+	}
+	return 0;
+}
+
+/* --- replay of one key --- */
+
+static bool
+equals(const struct order *o, const struct text *t, uint32_t value)
+{
+	const struct intern_item *v;
+
+	if (value == HISTORY_NULL || t->is_null)
+		return value == HISTORY_NULL && t->is_null;
+	v = &o->h->values.items[value];
+	return v->len == t->len && memcmp(v->data, t->data, t->len) == 0;
+}
+
+static int
+assign(struct order *o, struct text *t, uint32_t value, bool append)
+{
+	const struct intern_item *v;
+	size_t keep, cap;
+	uint8_t *p;
+
+	if (value == HISTORY_NULL) {
+		t->is_null = true;
+		t->len = 0;
+		return 0;
+	}
+	v = &o->h->values.items[value];
+	keep = append && !t->is_null ? t->len : 0;
+	if (keep + v->len > t->cap) {
+		cap = (keep + v->len) * 2;
+		p = membudget_grow(o->budget, t->data, t->cap, cap);
+		if (p == NULL)
+			return -ENOMEM;
+		t->data = p;
+		t->cap = cap;
+	}
+	if (v->len > 0)
+		memcpy(t->data + keep, v->data, v->len);
+	t->len = keep + v->len;
+	t->is_null = false;
+	return 0;
+}
+
+/* How many revisions of (lo, hi] no known write of the group has. */
+static uint64_t
+unclaimed(const struct order *o, uint32_t group, uint64_t lo, uint64_t hi)
+{
+	struct claim from = {lo, group, UINT32_MAX},
+		     to = {hi, group, UINT32_MAX};
+	size_t a = 0, b = 0, n, mid;
+
+	for (n = o->claims_n; a < n;) {
+		mid = a + (n - a) / 2;
+		if (compare_claims(&o->claims[mid], &from) <= 0)
+			a = mid + 1;
+		else
+			n = mid;
+	}
+	for (b = a, n = o->claims_n; b < n;) {
+		mid = b + (n - b) / 2;
+		if (compare_claims(&o->claims[mid], &to) <= 0)
+			b = mid + 1;
+		else
+			n = mid;
+	}
+	return hi > lo ? hi - lo - (b - a) : 0;
+}
+
+/* What a chain of unknown operations is to end in: len bytes of value, or
+ * null. */
+struct goal {
+	const uint8_t *data;
+	size_t len;
+	bool is_null;
+};
+
+static struct goal
+goal_of(const struct order *o, uint32_t value)
+{
+	struct goal g = {NULL, 0, true};
+
+	if (value != HISTORY_NULL) {
+		g.data = o->h->values.items[value].data;
+		g.len = o->h->values.items[value].len;
+		g.is_null = false;
+	}
+	return g;
+}
+
+static bool
+goal_is(const struct goal *a, const struct goal *b)
+{
+	return a->is_null == b->is_null && a->len == b->len &&
+	       (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+/* Works backwards from the goal: which unused unknown operations, invoked
+ * before the event, turn the state into it?  The number of ways, two at
+ * most; the first one stays in chain, last operation first. */
+static unsigned
+explain(
+    struct order *o, const struct goal *goal, uint64_t before, uint64_t room)
+{
+	struct goal state = {o->state.data, o->state.len, o->state.is_null};
+	struct goal rest, w;
+	const struct history_op *op;
+	size_t depth = o->chain_n, first_n = 0;
+	unsigned ways = 0, n;
+	struct item *it;
+
+	if (goal_is(goal, &state))
+		return 1;
+	for (it = o->first; it < o->floating_end && ways < 2; it++) {
+		op = &o->h->ops[it->op];
+		if (it->role != ROLE_FLOATING || it->is_done || room == 0 ||
+		    op->call > before || o->steps == 0)
+			continue;
+		o->steps--;
+		w = goal_of(o, op->f == HISTORY_CAS ? op->arg2 : op->arg);
+		n = 0;
+		it->is_done = true;
+		o->chain[o->chain_n++] = it->op;
+		if (op->f == HISTORY_PUT || op->f == HISTORY_DELETE) {
+			n = goal_is(goal, &w);
+		} else if (op->f == HISTORY_CAS && goal_is(goal, &w)) {
+			rest = goal_of(o, op->arg);
+			n = explain(o, &rest, before, room - 1);
+		} else if (op->f == HISTORY_APPEND && !goal->is_null &&
+			   goal->len >= w.len &&
+			   memcmp(goal->data + (goal->len - w.len), w.data,
+			       w.len) == 0) {
+			rest = *goal;
+			rest.len -= w.len;
+			n = explain(o, &rest, before, room - 1);
+			if (n == 0 && rest.len == 0) {
+				rest.is_null = true;
+				n = explain(o, &rest, before, room - 1);
+			}
+		}
+		it->is_done = false;
+		if (n > 0 && ways == 0)
+			first_n = o->chain_n;
+		ways += n;
+		o->chain_n = ways > 0 ? first_n : depth;
+	}
+	return ways < 2 ? ways : 2;
+}
+
+static int
+use_chain(struct order *o, uint32_t value)
+{
+	struct item *it;
+	size_t i;
+
+	for (i = 0; i < o->chain_n; i++) {
+		for (it = o->first; it < o->floating_end; it++)
+			if (it->op == o->chain[i])
+				it->is_done = true;
+	}
+	if (o->chain_n > 0)
+		o->writer = o->chain[0];
+	return assign(o, &o->state, value, false);
+}
+
+/* An answer says that value stands there now.  0, 1 or -ENOMEM. */
+static int
+demand(struct order *o, const struct item *it, uint32_t value, uint64_t rev,
+    const char *why)
+{
+	struct goal goal = goal_of(o, value);
+	unsigned ways;
+
+	if (equals(o, &o->state, value))
+		return 0;
+	o->steps = EXPLAIN_STEPS_MAX;
+	o->chain_n = 0;
+	ways = explain(o, &goal, o->h->ops[it->op].ret,
+	    unclaimed(o, it->group, o->state_rev, rev));
+	if (ways == 0 && !o->is_doubtful && o->steps > 0)
+		return violation(o, it->op, o->writer, why);
+	if (ways == 0) {
+		doubt(o, it->op, why);
+		return 2;
+	}
+	if (ways > 1 || o->steps == 0)
+		o->is_doubtful = true;
+	return use_chain(o, value);
+}
+
+static bool
+has_floating(const struct order *o, uint64_t before)
+{
+	const struct item *it;
+
+	for (it = o->first; it < o->floating_end; it++)
+		if (it->role == ROLE_FLOATING && !it->is_done &&
+		    o->h->ops[it->op].call < before)
+			return true;
+	return false;
+}
+
+static int
+replay_read(struct order *o, struct item *it)
+{
+	const struct history_op *op = &o->h->ops[it->op];
+	static const char why[] =
+	    "a read did not find what stands at its revision";
+
+	if (op->f == HISTORY_GET)
+		return demand(o, it, op->out, it->rev, why);
+	if (op->f == HISTORY_DELETE)
+		return demand(o, it, HISTORY_NULL, it->rev,
+		    "a delete shares a revision, yet there was a value");
+	if (!equals(o, &o->state, op->arg))
+		return 0;
+	if (o->is_doubtful || has_floating(o, op->ret)) {
+		doubt(o, it->op, "a cas refused what stands at its revision");
+		return 2;
+	}
+	return violation(
+	    o, it->op, o->writer, "a cas refused what stands at its revision");
+}
+
+static int
+replay_write(struct order *o, struct item *it)
+{
+	const struct history_op *op = &o->h->ops[it->op];
+	int err = 0;
+
+	if (op->f == HISTORY_CAS)
+		err = demand(o, it, op->arg, it->rev - 1,
+		    "a cas swapped what does not stand before its revision");
+	if (err == 0)
+		err = assign(o, &o->state,
+		    op->f == HISTORY_CAS ? op->arg2 : op->arg,
+		    op->f == HISTORY_APPEND);
+	o->state_rev = it->rev;
+	o->writer = it->op;
+	return err;
+}
+
+/* Reads without revision: satisfied by what stands now, or due before the
+ * next revision. */
+static int
+replay_between(
+    struct order *o, struct item *from, struct item *upto, uint64_t next_rev)
+{
+	const struct history_op *op;
+	struct item *it;
+	bool is_met;
+	int err;
+
+	for (it = from; it < upto; it++) {
+		if (it->role != ROLE_BETWEEN || it->is_done)
+			continue;
+		op = &o->h->ops[it->op];
+		is_met = op->f == HISTORY_GET ? equals(o, &o->state, op->out)
+					      : !equals(o, &o->state, op->arg);
+		if (is_met) {
+			it->is_done = true;
+			continue;
+		}
+		if (it->until >= next_rev)
+			continue;
+		/* What it saw may have come and gone earlier. */
+		if (it->rev < o->state_rev && has_floating(o, op->ret))
+			o->is_doubtful = true;
+		it->is_done = true;
+		err = op->f == HISTORY_GET
+			  ? demand(o, it, op->out, next_rev,
+				"a read found what stood there at no revision "
+				"between")
+			  : replay_read(o, it);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static int
+compare_items(const void *va, const void *vb)
+{
+	const struct item *a = va, *b = vb;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	if (a->rev != b->rev)
+		return a->rev < b->rev ? -1 : 1;
+	if (a->role != b->role)
+		return a->role < b->role ? -1 : 1;
+	return (a->op > b->op) - (a->op < b->op);
+}
+
+static int
+replay_key(struct order *o, struct item *first, struct item *end)
+{
+	struct item *it, *next, *oldest = first;
+	int err;
+
+	o->first = first;
+	o->floating_end = first;
+	while (o->floating_end < end && o->floating_end->rev == 0)
+		o->floating_end++;
+	o->state.is_null = true;
+	o->state.len = 0;
+	o->state_rev = 0;
+	o->writer = SIZE_MAX;
+	o->is_doubtful = false;
+	for (it = first; it < end; it++) {
+		err = it->role == ROLE_WRITE  ? replay_write(o, it)
+		      : it->role == ROLE_READ ? replay_read(o, it)
+					      : 0;
+		if (err != 0)
+			return err;
+		for (next = it + 1;
+		     next < end &&
+		     (next->role == ROLE_FLOATING || next->role == ROLE_NONE);
+		     next++)
+			;
+		err = replay_between(
+		    o, oldest, it + 1, next < end ? next->rev : UINT64_MAX);
+		if (err != 0)
+			return err;
+		while (oldest < it &&
+		       (oldest->role != ROLE_BETWEEN || oldest->is_done))
+			oldest++;
+	}
+	return 0;
+}
+
+static int
+replay(struct order *o)
+{
+	size_t i, k;
+	int err;
+
+	if (o->items_n > 0)
+		qsort(o->items, o->items_n, sizeof(*o->items), compare_items);
+	for (i = 0; i < o->items_n; i = k) {
+		for (k = i;
+		     k < o->items_n && o->items[k].key == o->items[i].key; k++)
+			;
+		err = replay_key(o, &o->items[i], &o->items[k]);
+		if (err == 1 || err == -ENOMEM)
+			return err;
+	}
+	return 0;
+}
+
+static int
+prepare(struct order *o)
+{
+	const struct history *h = o->h;
+	const struct history_op *op;
+	struct item *it;
+	size_t i;
+
+	o->items_n = h->ops_n;
+	for (i = 0; i < h->ops_n; i++) {
+		op = &h->ops[i];
+		it = &o->items[i];
+		it->op = i;
+		it->key = op->key;
+		it->role = (uint8_t)role_of(op);
+		if (it->role == ROLE_WRITE || it->role == ROLE_READ) {
+			it->rev = op->rev;
+			it->group = op->group;
+			o->res->with_rev++;
+		}
+		o->at[op->call] = (uint32_t)i + 1;
+		if (op->ret != HISTORY_NEVER)
+			o->at[op->ret] = (uint32_t)i + 1;
+	}
+	list_groups(o);
+	return check_unique(o);
+}
+
+int
+ordercheck(const struct history *h, struct ordercheck_result *res)
+{
+	struct order o;
+	size_t n = h->ops_n + 1;
+	int err = -ENOMEM;
+
+	memset(res, 0, sizeof(*res));
+	memset(&o, 0, sizeof(o));
+	o.h = h;
+	o.res = res;
+	o.budget = h->budget;
+	res->keys = h->keys.items_n;
+	o.items = membudget_alloc(o.budget, n * sizeof(*o.items));
+	o.claims = membudget_alloc(o.budget, n * sizeof(*o.claims));
+	o.groups = membudget_alloc(o.budget, n * sizeof(*o.groups));
+	o.chain = membudget_alloc(o.budget, n * sizeof(*o.chain));
+	o.at =
+	    membudget_alloc(o.budget, (size_t)(h->events + 1) * sizeof(*o.at));
+	o.floor = membudget_alloc(o.budget, (res->keys + 1) * sizeof(*o.floor));
+	if (o.items != NULL && o.claims != NULL && o.groups != NULL &&
+	    o.chain != NULL && o.at != NULL && o.floor != NULL)
+		err = prepare(&o);
+	if (err == 0 && res->with_rev == 0 && h->ops_n > 0) {
+		doubt(&o, 0, "no completion claims a revision");
+		err = 1;
+	}
+	if (err == 0)
+		err = check_time(&o);
+	if (err == 0)
+		err = replay(&o);
+	membudget_free(o.budget, o.state.data, o.state.cap);
+	membudget_free(o.budget, o.floor, (res->keys + 1) * sizeof(*o.floor));
+	membudget_free(o.budget, o.at, (size_t)(h->events + 1) * sizeof(*o.at));
+	membudget_free(o.budget, o.chain, n * sizeof(*o.chain));
+	membudget_free(o.budget, o.groups, n * sizeof(*o.groups));
+	membudget_free(o.budget, o.claims, n * sizeof(*o.claims));
+	membudget_free(o.budget, o.items, n * sizeof(*o.items));
+	return err == -ENOMEM ? -ENOMEM : 0;
+}
