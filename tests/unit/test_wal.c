@@ -64,14 +64,17 @@ group(uint32_t number)
 	ck_abort_msg("no such group");
 }
 
-/* (index, term) of what is replayed, in order. */
+/* What is replayed, in order, into 512 bytes. */
 static int
 note_record(const struct record *r, void *ctx)
 {
 	char *s = ctx;
 
-	sprintf(s + strlen(s), "%u:%d:%llu/%llu ", r->group, (int)r->kind,
-	    (unsigned long long)r->index, (unsigned long long)r->term);
+	size_t len = strlen(s);
+
+	(void)snprintf(s + len, 512 - len, "%u:%d:%llu/%llu ", r->group,
+	    (int)r->kind, (unsigned long long)r->index,
+	    (unsigned long long)r->term);
 	return 0;
 }
 
