@@ -66,7 +66,7 @@ group(uint32_t number)
 	ck_abort_msg("no such group");
 }
 
-/* (index, term) of what is replayed, in order. */
+/* What is replayed, in order, into 512 bytes. */
 static int
 note_record(const struct record *r, void *ctx)
 {
