@@ -526,12 +526,10 @@ demand(struct order *o, const struct item *it, uint32_t value, uint64_t rev,
     const char *why)
 {
 	struct goal goal = goal_of(o, value);
-	/* When a read without revision happened is not known. */
-	uint64_t upto = it->role == ROLE_BETWEEN ? o->anchor_rev : rev;
 	unsigned ways;
 
 	if (equals(o, &o->state, value))
-		return o->tail_n > 0 ? settle(o, upto) : 0;
+		return o->tail_n > 0 ? settle(o, rev) : 0;
 	o->steps = EXPLAIN_STEPS_MAX;
 	o->chain_n = 0;
 	ways = explain(o, &goal, o->tail_n, o->h->ops[it->op].ret,
@@ -546,7 +544,7 @@ demand(struct order *o, const struct item *it, uint32_t value, uint64_t rev,
 		o->is_doubtful = true;
 	if (use_chain(o, value) < 0)
 		return -ENOMEM;
-	return settle(o, upto);
+	return settle(o, rev);
 }
 
 static bool
@@ -583,23 +581,17 @@ replay_read(struct order *o, struct item *it)
 	    o, it->op, o->writer, "a cas refused what stands at its revision");
 }
 
-/* Did an unknown operation that was found to have happened make the value?
- * It then stood there for a while that no revision marks. */
+/* May an unknown operation, wherever it was placed, have made for a while
+ * something that no revision marks? */
 static bool
-was_made(const struct order *o, uint32_t value)
+is_uncertain(const struct order *o, uint64_t before)
 {
-	struct goal g = goal_of(o, value), w;
-	const struct history_op *op;
 	const struct item *it;
 
-	for (it = o->first; it < o->floating_end; it++) {
-		op = &o->h->ops[it->op];
-		if (it->role != ROLE_FLOATING || !it->is_done)
-			continue;
-		w = goal_of(o, op->f == HISTORY_CAS ? op->arg2 : op->arg);
-		if (op->f == HISTORY_APPEND || goal_is(&g, &w))
+	for (it = o->first; it < o->floating_end; it++)
+		if (it->role == ROLE_FLOATING &&
+		    o->h->ops[it->op].call < before)
 			return true;
-	}
 	return false;
 }
 
@@ -612,7 +604,6 @@ replay_between(
 	const struct history_op *op;
 	struct item *it;
 	bool is_met;
-	int err;
 
 	for (it = from; it < upto; it++) {
 		if (it->role != ROLE_BETWEEN || it->is_done)
@@ -626,21 +617,11 @@ replay_between(
 		}
 		if (it->until >= next_rev)
 			continue;
-		if (op->f == HISTORY_GET && was_made(o, op->out)) {
-			it->is_done = true;
-			continue;
-		}
-		/* What it saw may have come and gone earlier. */
-		if (it->rev < o->anchor_rev && has_floating(o, op->ret))
-			o->is_doubtful = true;
 		it->is_done = true;
-		err = op->f == HISTORY_GET
-			  ? demand(o, it, op->out, next_rev,
-				"a read found what stood there at no revision "
-				"between")
-			  : replay_read(o, it);
-		if (err != 0)
-			return err;
+		if (!is_uncertain(o, op->ret))
+			return violation(o, it->op, o->writer,
+			    "a read found what stood there at no revision "
+			    "between");
 	}
 	return 0;
 }
