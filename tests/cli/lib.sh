@@ -20,6 +20,7 @@
 #	skip NAME WHY
 #	lab [raftlab up's arguments]	a cluster, ended with the test
 #	leader				the leader's id
+#	gone PID...			none of these processes runs
 #	child PID			a process to be killed at the end
 #	end				the plan; the last line of each test
 
@@ -175,6 +176,16 @@ lab() {
 	fi
 	eval "$(cat "$T/up")"
 	labs="$labs $RAFT_LAB"
+}
+
+# Whether no such process runs; what nobody has waited for yet does not.
+gone() { # PID...
+	for tap_pid; do
+		case $(sed 's/.*) //' "/proc/$tap_pid/stat" 2>/dev/null) in
+		'' | Z*) ;;
+		*) return 1 ;;
+		esac
+	done
 }
 
 # Where a server is served, as raftctl -s wants it.

@@ -63,7 +63,8 @@ static const struct option long_options[] = {
 
 struct arguments {
 	struct run_plan plan;
-	bool one, verbose, here, selftest;
+	unsigned verbose;
+	bool one, here, selftest;
 };
 
 static uint64_t
@@ -183,7 +184,7 @@ parse_one(struct arguments *a, int c)
 		p->quiet = true;
 		break;
 	case OPT_VERBOSE:
-		a->verbose = true;
+		a->verbose++;
 		break;
 	case OPT_HERE:
 		a->here = true;

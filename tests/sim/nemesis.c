@@ -590,6 +590,8 @@ heal_server(struct sim *sim, struct server *s, uint32_t quorum)
 		net_cut(sim, s->number, i, false);
 		net_clog(sim, s->number, i, 0);
 	}
+	if (s->stopping)
+		server_crash(s, false, false);
 	if (s->state == SERVER_DOWN)
 		server_start_in(s, prng_below(&s->crash_prng, SIM_MS));
 }

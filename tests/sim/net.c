@@ -4,6 +4,7 @@
 #include "tests/sim/net.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +367,9 @@ inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 			    from + 1);
 			return;
 		}
+		sim_say_more(sim, "s%u -> s%u %.*s %d term %" PRIu64 " %zu",
+		    from + 1, to + 1, (int)frame.method.len,
+		    (const char *)frame.method.p, type, m.term, n);
 		if (type != 0)
 			check_sent(sim->server[from], to, &m, group);
 		else
@@ -689,7 +693,9 @@ net_event(struct sim *sim, const struct event *ev)
 bool
 net_is_cut(struct sim *sim, unsigned from, unsigned to)
 {
-	return link_of(sim, from, to)->cut;
+	const struct link *l = link_of(sim, from, to);
+
+	return l->cut || l->clogged_until > sim->now;
 }
 
 void

@@ -33,7 +33,7 @@ cpu_now(int who)
 }
 
 void
-run_here(const struct swarm_options *o, bool verbose, struct run_result *r)
+run_here(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 {
 	struct sim *sim;
 	double start = cpu_now(RUSAGE_SELF);
@@ -55,7 +55,7 @@ run_here(const struct swarm_options *o, bool verbose, struct run_result *r)
 }
 
 static void
-child(const struct swarm_options *o, bool verbose, int fd)
+child(const struct swarm_options *o, unsigned verbose, int fd)
 {
 	struct rlimit limit = {RUN_CPU_MAX_S, RUN_CPU_MAX_S};
 	struct rlimit no_core = {0, 0};
@@ -79,7 +79,7 @@ child(const struct swarm_options *o, bool verbose, int fd)
 }
 
 void
-run_child(const struct swarm_options *o, bool verbose, struct run_result *r)
+run_child(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 {
 	int fd[2], status;
 	size_t got = 0;
@@ -207,10 +207,10 @@ run_many(const struct run_plan *plan)
 			break;
 		if (plan->budget_s > 0 && t.cpu_s >= plan->budget_s)
 			break;
-		run_child(o, false, &r);
+		run_child(o, 0, &r);
 		if (!r.failed && plan->twice > 0 &&
 		    o->seed % plan->twice == 0) {
-			run_child(o, false, &again);
+			run_child(o, 0, &again);
 			if (again.trace != r.trace) {
 				r.failed = true;
 				snprintf(r.failure, sizeof(r.failure),

@@ -25,10 +25,10 @@ struct run_result {
 };
 
 /* One run in a child. */
-void run_child(const struct swarm_options *, bool verbose,
+void run_child(const struct swarm_options *, unsigned verbose,
     struct run_result *);
 /* One run here: for debuggers. */
-void run_here(const struct swarm_options *, bool verbose,
+void run_here(const struct swarm_options *, unsigned verbose,
     struct run_result *);
 
 struct run_plan {

@@ -120,6 +120,12 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
+	if (strncmp(fields, "event=damaged_log", 17) != 0)
+		return;
+	mark(MARK_DAMAGE_FOUND);
+	if (!s->damaged && !s->untrusted)
+		sim_fail(s->sim, "s%u finds damage where a crash was: %s",
+		    s->number + 1, fields);
 }
 
 static void
@@ -544,6 +550,7 @@ server_stop(struct server *s)
 	if (s->state != SERVER_UP || s->stopping)
 		return;
 	s->stopping = true;
+	s->stop_by = s->sim->now + s->sim->conf.election_us * SIM_US * 4;
 	host_stop(s->host);
 	server_wake(s);
 }
@@ -644,7 +651,8 @@ on_turn(struct server *s)
 		server_start_in(s, sim->conf.restart_ms * SIM_MS);
 		return;
 	}
-	if (s->stopping && host_drained(s->host)) {
+	if (s->stopping &&
+	    (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
 		return;
 	}

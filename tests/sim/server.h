@@ -47,6 +47,7 @@ struct server {
 	struct event *parked; /* while it is paused */
 	size_t parked_count, parked_cap;
 	bool stopping;
+	uint64_t stop_by; /* patience of whoever stops it */
 	/* storage */
 	struct store_queue waiting;
 	struct store_job *batch[SERVER_BATCH_MAX]; /* in work */

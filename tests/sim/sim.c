@@ -91,7 +91,7 @@ sim_at(struct sim *sim, uint64_t delay, enum what what, unsigned who,
 }
 
 struct sim *
-sim_new(const struct swarm_options *options, bool verbose)
+sim_new(const struct swarm_options *options, unsigned verbose)
 {
 	struct sim *sim = sim_must(calloc(1, sizeof(*sim)));
 
@@ -163,6 +163,20 @@ has_ready_leader(struct sim *sim)
 	return true;
 }
 
+/* Those of the quorum that the leader can talk to; 0 if there is none. */
+static uint32_t
+followers(struct sim *sim)
+{
+	struct server *leader = server_leader(sim);
+	uint32_t who = 0;
+
+	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
+		if ((sim->quorum & (1u << i)) &&
+		    connected(sim, i, leader->number))
+			who |= 1u << i;
+	return who;
+}
+
 static void
 describe(struct sim *sim)
 {
@@ -201,7 +215,7 @@ phase_liveness(struct sim *sim)
 	} else if (has_ready_leader(sim)) {
 		mark(MARK_LIVE_LEADER);
 		sim->phase = PHASE_ANSWERS;
-		clients_resume(sim, sim->quorum);
+		clients_resume(sim, followers(sim));
 		sim->phase_until = sim->now + elections(sim, ANSWERS_WITHIN);
 		sim_at(sim, elections(sim, ANSWERS_WITHIN / 2), EV_PHASE, 0,
 		    PHASE_ANSWERS, 0);
@@ -238,13 +252,9 @@ phase_answers(struct sim *sim)
 static void
 phase_converge(struct sim *sim)
 {
-	struct server *leader = server_leader(sim);
-	uint32_t who = sim->quorum;
+	uint32_t who = followers(sim);
 
-	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
-		if (!connected(sim, i, leader->number))
-			who &= ~(1u << i);
-	if (leader != NULL && check_converged(sim, who)) {
+	if (who != 0 && check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {

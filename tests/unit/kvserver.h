@@ -14,7 +14,7 @@ struct kvserver_faults {
 	uint32_t refuse_every; /* answers BUSY to each n-th request */
 	uint32_t drop_every;   /* closes instead of answering each n-th */
 	uint32_t mute_every;   /* never answers each n-th */
-	uint32_t stale_every;  /* each n-th get finds the value before last */
+	uint32_t stale_every;  /* each n-th get finds a value of long ago */
 	bool follower;	       /* says so in status */
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "loadgen/lincheck.h"
+#include "loadgen/ordercheck.h"
 #include "loadgen/run.h"
 #include "tests/unit/kvserver.h"
 
@@ -268,6 +269,7 @@ judge(size_t *ops)
 	struct history_read_opts how = {0};
 	struct lincheck_opts opts = {0};
 	struct lincheck_result result;
+	struct ordercheck_result order;
 	enum lincheck_verdict verdict;
 	struct errtext et = {""};
 	struct history h;
@@ -283,6 +285,12 @@ judge(size_t *ops)
 	lincheck(&h, &opts, &result);
 	verdict = result.verdict;
 	lincheck_release(&h, &result);
+	/* the revisions tell the same */
+	ck_assert_int_eq(ordercheck(&h, &order), 0);
+	ck_assert_uint_gt(order.with_rev, *ops / 4);
+	ck_assert_msg(
+	    order.verdict == verdict || order.verdict == LINCHECK_UNDECIDED,
+	    "%s", order.why);
 	history_release(&h);
 	return verdict;
 }
