@@ -194,7 +194,8 @@ segment_advance(struct wal *w, uint64_t room)
 		error = enlarge(w, f, &size, room);
 	/* raftwal(5): a segment is synced before the next one is used, so
 	 * that anything in the next one vouches for all of this one. */
-	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync) {
+	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync &&
+	    !MUTANT(66)) {
 		error = ops->sync(w->disk.ctx, w->file);
 		if (error < 0)
 			w->error = error;
@@ -250,7 +251,7 @@ segment_resume(struct wal *w, struct scan *s)
 	if (g->copies == 0 || g->truncated)
 		w->offset = w->size;
 	/* A killed server's last writes may be in the cache only. */
-	error = ops->sync(w->disk.ctx, f);
+	error = MUTANT(67) ? 0 : ops->sync(w->disk.ctx, f);
 	if (error < 0)
 		return error;
 	if (keep < s->count && s->segments[keep].copies > 0 &&
@@ -330,7 +331,7 @@ segment_cut(struct wal *w, struct scan *s)
 	uint64_t at = s->end.offset, end = at + s->end.torn_len;
 	int error;
 
-	if (s->end.torn_len == 0)
+	if (s->end.torn_len == 0 || MUTANT(68))
 		return 0;
 	error = quarantine_copy(w, s);
 	/* Nothing in a torn tail was ever acknowledged: a full disk is no
