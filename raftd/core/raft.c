@@ -210,7 +210,7 @@ raft_init(struct raft *r, const struct raft_options *o,
 	/* Rounds are never the same twice, not even in another boot. */
 	r->round_seq = ((o->boot & UINT64_C(0x3fffff)) << 40) + 1;
 	r->leader_heard = now;
-	election_reset(r);
+	election_start(r);
 	return 0;
 }
 
