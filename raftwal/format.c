@@ -279,16 +279,23 @@ enum batch_state
 batch_judge(const uint8_t *base, const struct batch_head *h)
 {
 	enum batch_state state = BATCH_VALID;
+	bool table = true;
 	size_t head_len = (size_t)h->sectors * SECTOR;
 	const uint8_t *records = base + head_len;
 	uint64_t word = (uint64_t)h->count * COPY_WORDS;
 
-	for (size_t at = SECTOR; at < head_len; at += SECTOR)
-		state = worse(
-		    state, sector_judge(base + at, head_sector_ok(base + at)));
-	/* Without the table the sectors of records cannot be judged, and
-	 * with one of its sectors missing the batch was never finished. */
-	if (state != BATCH_VALID)
+	/* A changed foot is looked at elsewhere: nothing depends on it. */
+	if (sector_is_zero(
+		base + batch_len(h->sectors, h->records_len) - SECTOR))
+		state = BATCH_TORN;
+	for (size_t at = SECTOR; at < head_len; at += SECTOR) {
+		bool ok = head_sector_ok(base + at);
+
+		table = table && ok;
+		state = worse(state, sector_judge(base + at, ok));
+	}
+	/* Without the table the sectors of records cannot be judged. */
+	if (!table)
 		return state;
 	if (h->sectors > 1 &&
 	    h->rest != crc32c(0, base + SECTOR, head_len - SECTOR))
@@ -314,7 +321,5 @@ batch_frame_ok(const uint8_t *base, const struct batch_head *h)
 	for (; at < whole - SECTOR; at += SECTOR)
 		if (!sector_is_zero(base + at))
 			return false;
-	/* The foot may be the one sector that a crash took. */
-	return memcmp(base, base + whole - SECTOR, SECTOR) == 0 ||
-	       sector_is_zero(base + whole - SECTOR);
+	return memcmp(base, base + whole - SECTOR, SECTOR) == 0;
 }

@@ -13,249 +13,11 @@
 #include "raftwal/bytes.h"
 #include "raftwal/groups.h"
 
-#define WINDOW_LEN (1024u * 1024) /* read at once */
-
-/* ---- segments and their bytes ------------------------------------------ */
-
-void
-segment_path(uint64_t number, char path[SEGMENT_PATH_LEN])
-{
-	(void)snprintf(
-	    path, SEGMENT_PATH_LEN, "wal/%016" PRIx64 ".wal", number);
-}
-
-/* "0000000000000001.wal" and nothing else. */
-static bool
-name_parse(const char *name, uint64_t *number)
-{
-	uint64_t n = 0;
-
-	if (strlen(name) != 20 || strcmp(name + 16, ".wal") != 0)
-		return false;
-	for (int i = 0; i < 16; i++) {
-		const char *digits = "0123456789abcdef";
-		const char *d = strchr(digits, name[i]);
-
-		if (d == NULL)
-			return false;
-		n = n << 4 | (uint64_t)(d - digits);
-	}
-	if (n == 0 || n >= UINT64_C(1) << (64 - POS_OFFSET_BITS))
-		return false;
-	*number = n;
-	return true;
-}
-
-static int
-segment_add(void *arg, const char *name)
-{
-	struct scan *s = arg;
-	struct segment *more;
-	uint64_t number;
-
-	if (!name_parse(name, &number))
-		return 0;
-	if (s->count == SEGMENTS_MAX)
-		return -E2BIG;
-	if (s->count == s->cap) {
-		s->cap = s->cap == 0 ? 16 : s->cap * 2;
-		more = reallocarray(s->segments, s->cap, sizeof(*more));
-		if (more == NULL)
-			return -ENOMEM;
-		s->segments = more;
-	}
-	memset(&s->segments[s->count], 0, sizeof(*s->segments));
-	s->segments[s->count++].number = number;
-	return 0;
-}
-
-void
-scan_close_file(struct scan *s)
-{
-	if (s->file != NULL)
-		s->disk->ops->close(s->disk->ctx, s->file);
-	s->file = NULL;
-	s->buf_len = 0;
-}
-
-static int
-file_open(struct scan *s, size_t segment)
-{
-	char path[SEGMENT_PATH_LEN];
-	int error;
-
-	if (s->file != NULL && s->file_segment == segment)
-		return 0;
-	scan_close_file(s);
-	segment_path(s->segments[segment].number, path);
-	error = s->disk->ops->open(s->disk->ctx, path, DISK_READ, &s->file);
-	if (error < 0) {
-		s->file = NULL;
-		return error;
-	}
-	s->file_segment = segment;
-	return 0;
-}
-
-/* Blocks that the disk cannot read become bytes that no check accepts. */
-static int
-window_fill_by_block(struct scan *s, size_t len)
-{
-	for (size_t at = 0; at < len; at += BLOCK) {
-		size_t want = len - at < BLOCK ? len - at : BLOCK;
-		int64_t n = s->disk->ops->read(s->disk->ctx, s->file,
-		    s->buf + at, want, s->buf_offset + at);
-
-		if (n == -EIO) {
-			memset(s->buf + at, 0xff, want);
-			continue;
-		}
-		if (n < 0)
-			return (int)n;
-		memset(s->buf + at + n, 0, want - (size_t)n);
-	}
-	return 0;
-}
-
-static int
-window_fill(struct scan *s, uint64_t offset, size_t len)
-{
-	int64_t n;
-
-	s->buf_len = 0;
-	if (len > s->buf_cap) {
-		uint8_t *more = aligned_alloc(BLOCK, len);
-
-		if (more == NULL)
-			return -ENOMEM;
-		free(s->buf);
-		s->buf = more;
-		s->buf_cap = len;
-	}
-	s->buf_offset = offset;
-	n = s->disk->ops->read(s->disk->ctx, s->file, s->buf, len, offset);
-	if (n == -EIO) {
-		int error = window_fill_by_block(s, len);
-
-		if (error < 0)
-			return error;
-	} else if (n < 0) {
-		return (int)n;
-	} else {
-		memset(s->buf + n, 0, len - (size_t)n);
-	}
-	s->buf_len = len;
-	return 0;
-}
-
-int
-scan_bytes(
-    struct scan *s, size_t segment, uint64_t offset, size_t len, uint8_t **out)
-{
-	uint64_t size = s->segments[segment].size, left;
-	size_t want = len;
-	int error;
-
-	assert(offset % BLOCK == 0);
-	assert(offset <= size && len <= size - offset);
-	error = file_open(s, segment);
-	if (error < 0)
-		return error;
-	if (s->buf_len == 0 || offset < s->buf_offset ||
-	    offset + len > s->buf_offset + s->buf_len) {
-		left = size - offset;
-		if (want < WINDOW_LEN)
-			want = left < WINDOW_LEN ? (size_t)left : WINDOW_LEN;
-		want = (want + BLOCK - 1) / BLOCK * BLOCK;
-		error = window_fill(s, offset, want);
-		if (error < 0)
-			return error;
-	}
-	*out = s->buf + (offset - s->buf_offset);
-	return 0;
-}
-
-static int
-segment_load(struct scan *s, size_t i, struct errtext *et)
-{
-	struct segment *g = &s->segments[i];
-	struct segment_header h;
-	char path[SEGMENT_PATH_LEN];
-	uint8_t *p;
-	int error;
-
-	segment_path(g->number, path);
-	error = file_open(s, i);
-	if (error == 0)
-		error = s->disk->ops->size(s->disk->ctx, s->file, &g->size);
-	if (error < 0)
-		return errtext(
-		    et, error, "cannot read '%s': %s", path, strerror(-error));
-	if (g->size < BLOCK) {
-		g->truncated = true;
-		g->size = 0;
-		return 0;
-	}
-	g->size -= g->size % BLOCK;
-	error = scan_bytes(s, i, 0, BLOCK, &p);
-	if (error < 0)
-		return errtext(
-		    et, error, "cannot read '%s': %s", path, strerror(-error));
-	error = segment_header_read(p, &h, &g->copies);
-	if (error == -EPROTO)
-		return errtext(
-		    et, -EBADMSG, "'%s': a format that is not known", path);
-	if (error == 0 && h.number != g->number)
-		g->copies = 0; /* another segment's: not to be trusted */
-	for (unsigned k = SECTOR; k < BLOCK - SECTOR; k += SECTOR)
-		g->changed |= !sector_is_zero(p + k);
-	if (g->copies > 0) {
-		g->nonce = h.nonce;
-		g->truncated = g->size < h.size;
-		return 0;
-	}
-	/* The first batch stands at a known place and has the nonce too. */
-	if (g->size >= 2 * BLOCK) {
-		error = scan_bytes(s, i, BLOCK, BLOCK, &p);
-		if (error < 0)
-			return error;
-		if (head_sector_ok(p))
-			g->nonce = get_le64(p + 8);
-	}
-	return 0;
-}
-
-int
-scan_init(struct scan *s, struct disk *disk, struct errtext *et)
-{
-	int error;
-
-	memset(s, 0, sizeof(*s));
-	s->disk = disk;
-	error = disk->ops->list(disk->ctx, "wal", segment_add, s);
-	if (error < 0) {
-		errtext(et, error, "cannot list 'wal': %s", strerror(-error));
-		goto fail;
-	}
-	for (size_t i = 0; i < s->count; i++) {
-		error = segment_load(s, i, et);
-		if (error < 0)
-			goto fail;
-	}
-	return 0;
-fail:
-	scan_release(s);
-	return error;
-}
-
-void
-scan_release(struct scan *s)
-{
-	scan_close_file(s);
-	free(s->segments);
-	free(s->buf);
-	memset(s, 0, sizeof(*s));
-}
+/* How a step of the scan ends, beside 0 and what visitors return. */
+enum {
+	SEGMENT_DONE = -1000001,
+	LOG_DONE = -1000002,
+};
 
 /* ---- problems ---------------------------------------------------------- */
 
@@ -377,26 +139,6 @@ batch_records(struct scan *s, const uint8_t *base, const struct scan_batch *b)
 	return 0;
 }
 
-/*
- * A crash may take the foot of a batch and leave all else of it.  Not so if
- * the batch had been synced, as the one after it can tell.
- */
-static int
-footless_check(struct scan *s, const struct batch_head *h)
-{
-	size_t at = s->at;
-	int error;
-
-	if (s->footless == 0 || h->synced < s->footless)
-		return 0;
-	s->footless = 0;
-	s->at = s->footless_segment;
-	error = problem(s, s->footless_offset, 0, "damaged", NULL,
-	    "the batch's foot is missing; nothing is lost");
-	s->at = at;
-	return error;
-}
-
 /* The batch at the scan's place counts, whole or in part. */
 static int
 batch_take(
@@ -416,13 +158,10 @@ batch_take(
 	s->batches++;
 	if (h->state > s->state)
 		s->state = h->state;
-	error = footless_check(s, h);
-	if (error != 0)
-		return error;
-	if (sector_is_zero(base + b.len - SECTOR)) {
-		s->footless = h->sequence;
-		s->footless_segment = s->at;
-		s->footless_offset = s->offset;
+	/* A segment was synced before a batch went into the next one. */
+	if (h->synced + 1 >= h->sequence || s->vouched_at != s->at) {
+		s->vouched_at = s->at;
+		s->vouched = b.offset;
 	}
 	if (valid && !batch_frame_ok(base, h)) {
 		error = problem(s, b.offset, b.len, "damaged", NULL,
@@ -613,7 +352,8 @@ damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
     bool known, bool proven)
 {
 	const char *why = proven
-			      ? "a batch that had been synced cannot be read"
+			      ? "a batch that had been synced lacks sectors or "
+				"has changed ones"
 			      : "a batch was changed after it had been written";
 	bool from_foot = !known;
 	uint64_t len;
@@ -645,7 +385,6 @@ damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
 
 /*
  * No valid batch stands at the scan's place.  0: the place has moved on.
- * 1: nothing more in this segment.  2: the log ends here.
  */
 static int
 trouble(
@@ -663,7 +402,7 @@ trouble(
 	if (error < 0)
 		return error;
 	if (e.end == s->offset)
-		return 1;
+		return SEGMENT_DONE;
 	if (known)
 		from += batch_len(h->sectors, h->records_len);
 	error = evidence_find(s, from, &e);
@@ -680,9 +419,9 @@ trouble(
 	stale = g->copies > 0 && get_le64(p + 8) != g->nonce &&
 		head_sector_ok(p) &&
 		batch_head_read(p, get_le64(p + 8), &other);
-	if (MUTANT(59) || (!proven && (missing || stale))) {
+	if (MUTANT(59) || (!proven && (missing || stale || s->follow))) {
 		error = torn(s, &e);
-		return error != 0 ? error : 2;
+		return error != 0 ? error : LOG_DONE;
 	}
 	return damaged(s, &e, h, known, proven && !MUTANT(60));
 }
@@ -717,7 +456,6 @@ chain_check(struct scan *s, const struct batch_head *h)
 	return error != 0 ? error : blind(s, s->sequence, true);
 }
 
-/* 0 go on in this segment, 1 in the next, 2 the log ends. */
 static int
 step(struct scan *s)
 {
@@ -729,7 +467,7 @@ step(struct scan *s)
 	int error;
 
 	if (g->size < s->offset + BLOCK)
-		return 1;
+		return SEGMENT_DONE;
 	error = scan_bytes(s, s->at, s->offset, BLOCK, &p);
 	if (error < 0)
 		return error;
@@ -759,6 +497,9 @@ end_here(struct scan *s)
 	s->end.chain = s->chain;
 	s->end.last_is_mark = s->last_is_mark;
 	s->end.batches = s->batches;
+	s->end.vouched = s->vouched_at == s->at && s->vouched < s->offset
+			     ? s->vouched
+			     : s->offset;
 }
 
 static int
@@ -780,33 +521,85 @@ segment_begin(struct scan *s)
 	return error;
 }
 
+/* A step that stays where it is has found the batch that stands there, and
+ * the next one takes it: this ends. */
 static int
-segment_scan(struct scan *s)
+steps(struct scan *s)
 {
-	int error = segment_begin(s);
+	int error = 0;
 
-	/* A step that stays where it is has found the batch that stands
-	 * there, and the next one takes it: this ends. */
 	while (error == 0) {
 		error = step(s);
 		if (error == 0)
 			end_here(s);
 	}
-	if (error == 1 && s->segments[s->at].truncated) {
-		error = truncated(s);
-		if (error == 0)
-			end_here(s);
-		return error;
+	return error;
+}
+
+/*
+ * A server may have written more here, and then into the next segment, since
+ * the end of this one was read.  Once the next one is begun this one is
+ * final: look at them in that order.
+ */
+static int
+steps_again(struct scan *s)
+{
+	bool begun = false;
+	uint8_t *p;
+	int error;
+
+	if (s->at + 1 < s->count && s->segments[s->at + 1].size >= 2 * BLOCK) {
+		error = scan_bytes(s, s->at + 1, SEGMENT_HEADER_LEN, BLOCK, &p);
+		if (error < 0)
+			return error;
+		begun = !sector_is_zero(p);
+		scan_close_file(s);
 	}
-	return error == 1 ? 0 : error;
+	error = steps(s);
+	return error == SEGMENT_DONE && s->follow && !begun ? LOG_DONE : error;
+}
+
+static int
+segment_scan(struct scan *s, bool from_start)
+{
+	int error = from_start ? segment_begin(s) : 0;
+
+	if (error == 0)
+		error = steps(s);
+	if (error == SEGMENT_DONE && s->live)
+		error = steps_again(s);
+	if (error != SEGMENT_DONE)
+		return error;
+	if (!s->segments[s->at].truncated)
+		return 0;
+	error = truncated(s);
+	if (error == 0)
+		end_here(s);
+	return error;
+}
+
+static int
+segments_scan(struct scan *s, bool from_start, struct errtext *et)
+{
+	int error = 0;
+
+	for (; s->at < s->count && error == 0; s->at++) {
+		error = segment_scan(s, from_start);
+		from_start = true;
+		if (error == LOG_DONE) {
+			end_here(s);
+			return 0;
+		}
+	}
+	if (error < 0 && error != -ENOMEM)
+		errtext(et, error, "cannot read the log: %s", strerror(-error));
+	return error;
 }
 
 int
 scan_run(
     struct scan *s, const struct scan_visitor *v, void *ctx, struct errtext *et)
 {
-	int error = 0;
-
 	s->visitor = v;
 	s->ctx = ctx;
 	s->at = 0;
@@ -817,18 +610,44 @@ scan_run(
 	s->chain_known = true;
 	s->last_is_mark = false;
 	s->batches = 0;
-	s->footless = 0;
+	s->vouched_at = SIZE_MAX;
 	memset(&s->end, 0, sizeof(s->end));
 	s->end.offset = SEGMENT_HEADER_LEN;
-	for (; s->at < s->count && error == 0; s->at++) {
-		error = segment_scan(s);
-		if (error == 2) {
-			end_here(s);
-			error = 0;
-			break;
-		}
-	}
-	if (error < 0 && error != -ENOMEM)
-		errtext(et, error, "cannot read the log: %s", strerror(-error));
-	return error;
+	return segments_scan(s, true, et);
+}
+
+int
+scan_more(
+    struct scan *s, const struct scan_visitor *v, void *ctx, struct errtext *et)
+{
+	struct scan fresh;
+	uint64_t number = 0;
+	size_t at = 0;
+	int error;
+
+	error = scan_init(&fresh, s->disk, et);
+	if (error < 0)
+		return error;
+	if (s->count > 0)
+		number = s->segments[s->end.segment].number;
+	while (number != 0 && at < fresh.count &&
+	       fresh.segments[at].number < number)
+		at++;
+	fresh.visitor = v;
+	fresh.ctx = ctx;
+	fresh.live = s->live;
+	fresh.follow = s->follow;
+	fresh.end = s->end;
+	fresh.end.segment = at;
+	fresh.at = at;
+	fresh.offset = s->end.offset;
+	fresh.sequence = s->end.sequence;
+	fresh.state = s->end.state;
+	fresh.chain = s->end.chain;
+	fresh.chain_known = s->end.sequence > 0;
+	fresh.batches = s->end.batches;
+	fresh.vouched_at = SIZE_MAX;
+	scan_release(s);
+	*s = fresh;
+	return segments_scan(s, false, et);
 }

@@ -61,11 +61,14 @@ struct scan_end {
 	uint32_t chain;
 	bool last_is_mark;
 	uint64_t torn_len; /* bytes from offset that are to be cut */
+	uint64_t vouched;  /* before it, in this segment, all was synced */
 	uint64_t batches;
 };
 
 struct scan {
 	struct disk *disk;
+	bool live;   /* somebody may be writing */
+	bool follow; /* and what is not finished is not there yet */
 	struct segment *segments;
 	size_t count, cap;
 	/* a window on one file */
@@ -83,9 +86,8 @@ struct scan {
 	uint32_t chain;
 	bool chain_known, last_is_mark;
 	uint64_t batches;
-	uint64_t footless; /* sequence of a batch without its foot, 0 none */
-	size_t footless_segment;
-	uint64_t footless_offset;
+	size_t vouched_at; /* end.vouched, and in which segment */
+	uint64_t vouched;
 	struct scan_end end;
 };
 
@@ -94,6 +96,9 @@ int scan_init(struct scan *, struct disk *, struct errtext *);
 void scan_release(struct scan *);
 /* Reads all of it; may be called again. */
 int scan_run(
+    struct scan *, const struct scan_visitor *, void *ctx, struct errtext *);
+/* Reads what was written since. */
+int scan_more(
     struct scan *, const struct scan_visitor *, void *ctx, struct errtext *);
 /* Bytes [offset, offset + len) of a segment, valid until the next call;
  * what cannot be read comes as 0xff, what is not there as 0. */

@@ -195,8 +195,9 @@ recover(struct wal *w, wal_replay_cb replay, void *ctx,
 	error = scan_init(&s, &w->disk, et);
 	if (error < 0)
 		return error;
+	s.live = w->opt.read_only;
 	error = scan_run(&s, &recover_visitor, &rec, et);
-	if (error < 0)
+	if (error != 0)
 		goto out;
 	judge(w);
 	report->segments = s.count;

@@ -113,6 +113,7 @@ wal_walk(struct disk *disk, wal_walk_cb cb, void *ctx, struct errtext *et)
 	error = scan_init(&w.scan, disk, et);
 	if (error < 0)
 		return error;
+	w.scan.live = true;
 	error = scan_run(&w.scan, &learn_visitor, &w, et);
 	if (error == 0)
 		error = scan_run(&w.scan, &tell_visitor, &w, et);
@@ -194,6 +195,7 @@ wal_check(struct disk *disk, wal_problem_cb cb, void *ctx,
 	error = scan_init(&w.scan, disk, et);
 	if (error < 0)
 		return error;
+	w.scan.live = true;
 	report->segments = w.scan.count;
 	for (size_t i = 0; i < w.scan.count; i++)
 		report->bytes += w.scan.segments[i].size;
