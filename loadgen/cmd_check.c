@@ -438,7 +438,8 @@ finish(const struct check *c, const struct answer *a)
 	case LINCHECK_UNDECIDED:
 		break;
 	}
-	return EX_TEMPFAIL;
+	return fail(c, EX_TEMPFAIL, "UNDECIDED", "undecided: %s",
+	    a->limit != NULL ? a->limit : a->why);
 }
 
 static int
@@ -482,6 +483,7 @@ judge_order(struct check *c)
 	if (ordercheck(&c->h, &res) < 0) {
 		a.verdict = LINCHECK_UNDECIDED;
 		a.limit = "max-mem";
+		a.why = "a limit was reached";
 		a.keys_undecided = c->h.keys.items_n;
 		return finish(c, &a);
 	}

@@ -24,13 +24,17 @@ struct item {
 	size_t op;
 	uint32_t key, group;
 	uint8_t role;
-	bool is_done; /* BETWEEN: satisfied; FLOATING: used */
+	bool is_done;	/* BETWEEN: satisfied; FLOATING: used */
+	bool is_shared; /* a delete whose revision other deletes claim too */
 };
 
 struct claim {
 	uint64_t rev;
 	uint32_t group;
 	uint32_t item;
+	/* Claims before it that are no deletes: of a delete it is not known
+	 * whether the revision is its own. */
+	size_t before;
 };
 
 /* What stands under a key in the replay. */
@@ -54,10 +58,15 @@ struct order {
 	size_t groups_n;
 	/* of the key under replay */
 	struct text state;
-	uint64_t state_rev;
+	/* What was certain last: since then, only the appends of tail are
+	 * known, and unknown operations may have come between. */
+	struct text anchor;
+	uint64_t anchor_rev;
+	size_t *tail;
+	size_t tail_n;
 	size_t writer; /* operation that made the state, or SIZE_MAX */
-	struct item *first;
-	struct item *floating_end; /* those without revision come first */
+	struct item *first, *oldest; /* of the key; still to look at */
+	struct item *floating_end;   /* those without revision come first */
 	bool is_doubtful; /* unknown operations could be used otherwise */
 	unsigned steps;
 	size_t *chain;
@@ -125,43 +134,63 @@ compare_claims(const void *va, const void *vb)
 
 /* --- revisions against each other and against time --- */
 
+/* The writes that claim one revision: one that is no delete, at most.  A
+ * delete that found nothing takes no revision of its own, but tells the
+ * store's: beside another write it is a read of nothing, and among deletes
+ * one at most found something. */
+static int
+check_run(struct order *o, size_t first, size_t end, size_t *keeps)
+{
+	size_t i, others = 0;
+	struct item *it;
+
+	*keeps = first;
+	for (i = first; i < end; i++) {
+		it = &o->items[o->claims[i].item];
+		if (o->h->ops[it->op].f == HISTORY_DELETE)
+			continue;
+		if (others++ > 0)
+			return violation(o, it->op,
+			    o->items[o->claims[*keeps].item].op,
+			    "two writes claim the same revision");
+		*keeps = i;
+	}
+	for (i = first; i < end && end - first > 1; i++) {
+		it = &o->items[o->claims[i].item];
+		if (others == 0)
+			it->is_shared = true;
+		else if (i != *keeps)
+			it->role = ROLE_READ;
+	}
+	return 0;
+}
+
 static int
 check_unique(struct order *o)
 {
-	const struct history_op *op;
-	struct item *a, *b;
-	size_t i, n = 0;
+	size_t i, end, keeps, n = 0, others = 0;
 
-	for (i = 0; i < o->items_n; i++) {
-		if (o->items[i].role != ROLE_WRITE)
-			continue;
-		o->claims[o->claims_n++] = (struct claim){
-		    o->items[i].rev, o->items[i].group, (uint32_t)i};
-	}
+	for (i = 0; i < o->items_n; i++)
+		if (o->items[i].role == ROLE_WRITE)
+			o->claims[o->claims_n++] = (struct claim){
+			    o->items[i].rev, o->items[i].group, (uint32_t)i, 0};
 	if (o->claims_n > 0)
 		qsort(
 		    o->claims, o->claims_n, sizeof(*o->claims), compare_claims);
-	for (i = 0; i < o->claims_n; i++) {
-		b = &o->items[o->claims[i].item];
-		op = &o->h->ops[b->op];
-		if (n > 0 && o->claims[n - 1].rev == b->rev &&
-		    o->claims[n - 1].group == b->group) {
-			/* A delete that found nothing takes no revision of
-			 * its own. */
-			a = &o->items[o->claims[n - 1].item];
-			if (op->f == HISTORY_DELETE) {
-				b->role = ROLE_READ;
-				continue;
-			}
-			if (o->h->ops[a->op].f != HISTORY_DELETE)
-				return violation(o, b->op, a->op,
-				    "two writes claim the same revision");
-			a->role = ROLE_READ;
-			n--;
-		}
-		o->claims[n++] = o->claims[i];
+	for (i = 0; i < o->claims_n; i = end) {
+		for (end = i + 1; end < o->claims_n &&
+				  o->claims[end].rev == o->claims[i].rev &&
+				  o->claims[end].group == o->claims[i].group;
+		     end++)
+			;
+		if (check_run(o, i, end, &keeps) != 0)
+			return 1;
+		o->claims[n] = o->claims[keeps];
+		o->claims[n++].before = others;
+		others += o->h->ops[o->claims[n - 1].item].f != HISTORY_DELETE;
 	}
 	o->claims_n = n;
+	o->claims[n].before = others;
 	return 0;
 }
 
@@ -186,7 +215,7 @@ list_groups(struct order *o)
 	size_t i, n = 0;
 
 	for (i = 0; i < o->items_n; i++)
-		o->groups[i] = (struct claim){0, o->items[i].group, 0};
+		o->groups[i] = (struct claim){0, o->items[i].group, 0, 0};
 	if (o->items_n > 0)
 		qsort(
 		    o->groups, o->items_n, sizeof(*o->groups), compare_claims);
@@ -234,7 +263,7 @@ check_time(struct order *o)
 	const struct history_op *op;
 	struct item *it;
 	struct claim *g;
-	uint64_t e;
+	uint64_t e, rev;
 
 	for (e = 1; e <= h->events; e++) {
 		it = &o->items[o->at[e] - 1];
@@ -251,10 +280,13 @@ check_time(struct order *o)
 			g->rev = op->rev;
 			g->item = (uint32_t)it->op;
 		}
-		if (op->rev > o->floor[op->key])
+		/* A refused cas tells the store's revision; a get after it may
+		 * tell the record's, which is lower. */
+		if (op->rev > o->floor[op->key] && !is_refused(op))
 			o->floor[op->key] = op->rev;
 	}
-	/* Backwards: what began after a read returned is above what it saw. */
+	/* Backwards: what began after a read returned is above what it saw,
+	 * but for a delete of nothing. */
 	for (e = 0; e < h->keys.items_n; e++)
 		o->floor[e] = UINT64_MAX;
 	for (e = h->events; e > 0; e--) {
@@ -262,9 +294,11 @@ check_time(struct order *o)
 		op = &h->ops[it->op];
 		if (e == op->ret && it->role == ROLE_BETWEEN)
 			it->until = o->floor[op->key] - 1;
-		else if (e == op->call && it->role == ROLE_WRITE &&
-			 it->rev < o->floor[op->key] && it->rev > 0)
-			o->floor[op->key] = it->rev;
+		if (e != op->call || it->role != ROLE_WRITE)
+			continue;
+		rev = it->rev + (op->f == HISTORY_DELETE);
+		if (rev > 0 && rev < o->floor[op->key])
+			o->floor[op->key] = rev;
 	}
 	return 0;
 }
@@ -311,29 +345,36 @@ assign(struct order *o, struct text *t, uint32_t value, bool append)
 	return 0;
 }
 
+/* The first claim that is not below the key. */
+static struct claim *
+claim_at(const struct order *o, const struct claim *key)
+{
+	size_t lo = 0, hi = o->claims_n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (o->claims[mid].group < key->group ||
+		    (o->claims[mid].group == key->group &&
+			o->claims[mid].rev < key->rev))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return &o->claims[lo];
+}
+
 /* How many revisions of (lo, hi] no known write of the group has. */
 static uint64_t
 unclaimed(const struct order *o, uint32_t group, uint64_t lo, uint64_t hi)
 {
-	struct claim from = {lo, group, UINT32_MAX},
-		     to = {hi, group, UINT32_MAX};
-	size_t a = 0, b = 0, n, mid;
+	struct claim from = {lo + 1, group, 0, 0}, to = {hi + 1, group, 0, 0};
 
-	for (n = o->claims_n; a < n;) {
-		mid = a + (n - a) / 2;
-		if (compare_claims(&o->claims[mid], &from) <= 0)
-			a = mid + 1;
-		else
-			n = mid;
-	}
-	for (b = a, n = o->claims_n; b < n;) {
-		mid = b + (n - b) / 2;
-		if (compare_claims(&o->claims[mid], &to) <= 0)
-			b = mid + 1;
-		else
-			n = mid;
-	}
-	return hi > lo ? hi - lo - (b - a) : 0;
+	if (hi <= lo)
+		return 0;
+	if (hi == UINT64_MAX)
+		return hi;
+	return hi - lo -
+	       (claim_at(o, &to)->before - claim_at(o, &from)->before);
 }
 
 /* What a chain of unknown operations is to end in: len bytes of value, or
@@ -364,48 +405,72 @@ goal_is(const struct goal *a, const struct goal *b)
 	       (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
-/* Works backwards from the goal: which unused unknown operations, invoked
- * before the event, turn the state into it?  The number of ways, two at
- * most; the first one stays in chain, last operation first. */
-static unsigned
-explain(
-    struct order *o, const struct goal *goal, uint64_t before, uint64_t room)
-{
-	struct goal state = {o->state.data, o->state.len, o->state.is_null};
-	struct goal rest, w;
-	const struct history_op *op;
-	size_t depth = o->chain_n, first_n = 0;
-	unsigned ways = 0, n;
-	struct item *it;
+static unsigned explain(struct order *, const struct goal *, size_t tail_n,
+    uint64_t before, uint64_t room);
 
-	if (goal_is(goal, &state))
-		return 1;
+/* The ways to what must stand there for an append of w to give the goal. */
+static unsigned
+explain_append(struct order *o, const struct goal *goal, const struct goal *w,
+    size_t tail_n, uint64_t before, uint64_t room)
+{
+	struct goal rest = *goal;
+	unsigned n;
+
+	if (goal->is_null || goal->len < w->len ||
+	    (w->len > 0 && memcmp(goal->data + (goal->len - w->len), w->data,
+			       w->len) != 0))
+		return 0;
+	rest.len -= w->len;
+	n = explain(o, &rest, tail_n, before, room);
+	if (n == 0 && rest.len == 0) {
+		rest.is_null = true;
+		n = explain(o, &rest, tail_n, before, room);
+	}
+	return n;
+}
+
+/* Works backwards from the goal, through the appends of the tail and unused
+ * unknown operations that were invoked before the event: which of them turn
+ * the anchor into it?  The number of ways, two at most; the first one stays in
+ * chain, last operation first. */
+static unsigned
+explain(struct order *o, const struct goal *goal, size_t tail_n,
+    uint64_t before, uint64_t room)
+{
+	struct goal w = {o->anchor.data, o->anchor.len, o->anchor.is_null};
+	size_t depth = o->chain_n, first_n = 0;
+	const struct history_op *op;
+	struct goal rest;
+	struct item *it;
+	unsigned ways = 0, n;
+
+	if (o->steps == 0)
+		return 0;
+	o->steps--;
+	if (tail_n == 0) {
+		ways = goal_is(goal, &w);
+	} else {
+		w = goal_of(o, o->h->ops[o->tail[tail_n - 1]].arg);
+		ways = explain_append(o, goal, &w, tail_n - 1, before, room);
+	}
+	first_n = o->chain_n;
 	for (it = o->first; it < o->floating_end && ways < 2; it++) {
 		op = &o->h->ops[it->op];
 		if (it->role != ROLE_FLOATING || it->is_done || room == 0 ||
 		    op->call > before || o->steps == 0)
 			continue;
-		o->steps--;
 		w = goal_of(o, op->f == HISTORY_CAS ? op->arg2 : op->arg);
 		n = 0;
 		it->is_done = true;
 		o->chain[o->chain_n++] = it->op;
-		if (op->f == HISTORY_PUT || op->f == HISTORY_DELETE) {
-			n = goal_is(goal, &w);
-		} else if (op->f == HISTORY_CAS && goal_is(goal, &w)) {
+		if (op->f == HISTORY_APPEND) {
+			n = explain_append(
+			    o, goal, &w, tail_n, before, room - 1);
+		} else if (goal_is(goal, &w) && op->f == HISTORY_CAS) {
 			rest = goal_of(o, op->arg);
-			n = explain(o, &rest, before, room - 1);
-		} else if (op->f == HISTORY_APPEND && !goal->is_null &&
-			   goal->len >= w.len &&
-			   memcmp(goal->data + (goal->len - w.len), w.data,
-			       w.len) == 0) {
-			rest = *goal;
-			rest.len -= w.len;
-			n = explain(o, &rest, before, room - 1);
-			if (n == 0 && rest.len == 0) {
-				rest.is_null = true;
-				n = explain(o, &rest, before, room - 1);
-			}
+			n = explain(o, &rest, tail_n, before, room - 1);
+		} else {
+			n = goal_is(goal, &w);
 		}
 		it->is_done = false;
 		if (n > 0 && ways == 0)
@@ -414,6 +479,29 @@ explain(
 		o->chain_n = ways > 0 ? first_n : depth;
 	}
 	return ways < 2 ? ways : 2;
+}
+
+static int
+settle(struct order *o, uint64_t rev)
+{
+	struct text *a = &o->anchor;
+	const struct text *s = &o->state;
+	uint8_t *p;
+
+	if (s->len > a->cap) {
+		p = membudget_grow(o->budget, a->data, a->cap, s->cap);
+		if (p == NULL)
+			return -ENOMEM;
+		a->data = p;
+		a->cap = s->cap;
+	}
+	if (s->len > 0)
+		memcpy(a->data, s->data, s->len);
+	a->len = s->len;
+	a->is_null = s->is_null;
+	o->anchor_rev = rev;
+	o->tail_n = 0;
+	return 0;
 }
 
 static int
@@ -441,11 +529,11 @@ demand(struct order *o, const struct item *it, uint32_t value, uint64_t rev,
 	unsigned ways;
 
 	if (equals(o, &o->state, value))
-		return 0;
+		return o->tail_n > 0 ? settle(o, rev) : 0;
 	o->steps = EXPLAIN_STEPS_MAX;
 	o->chain_n = 0;
-	ways = explain(o, &goal, o->h->ops[it->op].ret,
-	    unclaimed(o, it->group, o->state_rev, rev));
+	ways = explain(o, &goal, o->tail_n, o->h->ops[it->op].ret,
+	    unclaimed(o, it->group, o->anchor_rev, rev));
 	if (ways == 0 && !o->is_doubtful && o->steps > 0)
 		return violation(o, it->op, o->writer, why);
 	if (ways == 0) {
@@ -454,7 +542,9 @@ demand(struct order *o, const struct item *it, uint32_t value, uint64_t rev,
 	}
 	if (ways > 1 || o->steps == 0)
 		o->is_doubtful = true;
-	return use_chain(o, value);
+	if (use_chain(o, value) < 0)
+		return -ENOMEM;
+	return settle(o, rev);
 }
 
 static bool
@@ -491,22 +581,18 @@ replay_read(struct order *o, struct item *it)
 	    o, it->op, o->writer, "a cas refused what stands at its revision");
 }
 
-static int
-replay_write(struct order *o, struct item *it)
+/* May an unknown operation, wherever it was placed, have made for a while
+ * something that no revision marks? */
+static bool
+is_uncertain(const struct order *o, uint64_t before)
 {
-	const struct history_op *op = &o->h->ops[it->op];
-	int err = 0;
+	const struct item *it;
 
-	if (op->f == HISTORY_CAS)
-		err = demand(o, it, op->arg, it->rev - 1,
-		    "a cas swapped what does not stand before its revision");
-	if (err == 0)
-		err = assign(o, &o->state,
-		    op->f == HISTORY_CAS ? op->arg2 : op->arg,
-		    op->f == HISTORY_APPEND);
-	o->state_rev = it->rev;
-	o->writer = it->op;
-	return err;
+	for (it = o->first; it < o->floating_end; it++)
+		if (it->role == ROLE_FLOATING &&
+		    o->h->ops[it->op].call < before)
+			return true;
+	return false;
 }
 
 /* Reads without revision: satisfied by what stands now, or due before the
@@ -518,7 +604,6 @@ replay_between(
 	const struct history_op *op;
 	struct item *it;
 	bool is_met;
-	int err;
 
 	for (it = from; it < upto; it++) {
 		if (it->role != ROLE_BETWEEN || it->is_done)
@@ -532,19 +617,57 @@ replay_between(
 		}
 		if (it->until >= next_rev)
 			continue;
-		/* What it saw may have come and gone earlier. */
-		if (it->rev < o->state_rev && has_floating(o, op->ret))
-			o->is_doubtful = true;
 		it->is_done = true;
-		err = op->f == HISTORY_GET
-			  ? demand(o, it, op->out, next_rev,
-				"a read found what stood there at no revision "
-				"between")
-			  : replay_read(o, it);
-		if (err != 0)
-			return err;
+		if (!is_uncertain(o, op->ret))
+			return violation(o, it->op, o->writer,
+			    "a read found what stood there at no revision "
+			    "between");
 	}
 	return 0;
+}
+
+/* A delete found something, and others claim its revision. */
+static int
+found_shared(struct order *o, const struct item *it)
+{
+	static const char why[] = "two deletes of one revision found something";
+	struct claim key = {it->rev, it->group, 0, 0}, *c;
+
+	/* An unknown operation may have left nothing to find. */
+	if (o->is_doubtful || has_floating(o, o->h->ops[it->op].ret))
+		return 0;
+	c = claim_at(o, &key);
+	if (c->item == UINT32_MAX)
+		return violation(o, it->op, o->writer, why);
+	c->item = UINT32_MAX;
+	return 0;
+}
+
+static int
+replay_write(struct order *o, struct item *it)
+{
+	const struct history_op *op = &o->h->ops[it->op];
+	int err = 0;
+
+	if (op->f == HISTORY_CAS)
+		err = demand(o, it, op->arg, it->rev - 1,
+		    "a cas swapped what does not stand before its revision");
+	if (op->f == HISTORY_CAS && err == 0)
+		err = replay_between(o, o->oldest, it, 0);
+	else if (it->is_shared && !o->state.is_null)
+		err = found_shared(o, it);
+	if (err == 0)
+		err = assign(o, &o->state,
+		    op->f == HISTORY_CAS ? op->arg2 : op->arg,
+		    op->f == HISTORY_APPEND);
+	o->writer = it->op;
+	if (err != 0)
+		return err;
+	if (op->f == HISTORY_APPEND) {
+		o->tail[o->tail_n++] = it->op;
+		return 0;
+	}
+	return settle(o, it->rev);
 }
 
 static int
@@ -564,16 +687,19 @@ compare_items(const void *va, const void *vb)
 static int
 replay_key(struct order *o, struct item *first, struct item *end)
 {
-	struct item *it, *next, *oldest = first;
+	struct item *it, *next;
 	int err;
 
-	o->first = first;
+	o->first = o->oldest = first;
 	o->floating_end = first;
 	while (o->floating_end < end && o->floating_end->rev == 0)
 		o->floating_end++;
 	o->state.is_null = true;
 	o->state.len = 0;
-	o->state_rev = 0;
+	o->anchor.is_null = true;
+	o->anchor.len = 0;
+	o->anchor_rev = 0;
+	o->tail_n = 0;
 	o->writer = SIZE_MAX;
 	o->is_doubtful = false;
 	for (it = first; it < end; it++) {
@@ -588,12 +714,12 @@ replay_key(struct order *o, struct item *first, struct item *end)
 		     next++)
 			;
 		err = replay_between(
-		    o, oldest, it + 1, next < end ? next->rev : UINT64_MAX);
+		    o, o->oldest, it + 1, next < end ? next->rev : UINT64_MAX);
 		if (err != 0)
 			return err;
-		while (oldest < it &&
-		       (oldest->role != ROLE_BETWEEN || oldest->is_done))
-			oldest++;
+		while (o->oldest < it &&
+		       (o->oldest->role != ROLE_BETWEEN || o->oldest->is_done))
+			o->oldest++;
 	}
 	return 0;
 }
@@ -662,11 +788,13 @@ ordercheck(const struct history *h, struct ordercheck_result *res)
 	o.claims = membudget_alloc(o.budget, n * sizeof(*o.claims));
 	o.groups = membudget_alloc(o.budget, n * sizeof(*o.groups));
 	o.chain = membudget_alloc(o.budget, n * sizeof(*o.chain));
+	o.tail = membudget_alloc(o.budget, n * sizeof(*o.tail));
 	o.at =
 	    membudget_alloc(o.budget, (size_t)(h->events + 1) * sizeof(*o.at));
 	o.floor = membudget_alloc(o.budget, (res->keys + 1) * sizeof(*o.floor));
 	if (o.items != NULL && o.claims != NULL && o.groups != NULL &&
-	    o.chain != NULL && o.at != NULL && o.floor != NULL)
+	    o.chain != NULL && o.tail != NULL && o.at != NULL &&
+	    o.floor != NULL)
 		err = prepare(&o);
 	if (err == 0 && res->with_rev == 0 && h->ops_n > 0) {
 		doubt(&o, 0, "no completion claims a revision");
@@ -677,8 +805,10 @@ ordercheck(const struct history *h, struct ordercheck_result *res)
 	if (err == 0)
 		err = replay(&o);
 	membudget_free(o.budget, o.state.data, o.state.cap);
+	membudget_free(o.budget, o.anchor.data, o.anchor.cap);
 	membudget_free(o.budget, o.floor, (res->keys + 1) * sizeof(*o.floor));
 	membudget_free(o.budget, o.at, (size_t)(h->events + 1) * sizeof(*o.at));
+	membudget_free(o.budget, o.tail, n * sizeof(*o.tail));
 	membudget_free(o.budget, o.chain, n * sizeof(*o.chain));
 	membudget_free(o.budget, o.groups, n * sizeof(*o.groups));
 	membudget_free(o.budget, o.claims, n * sizeof(*o.claims));

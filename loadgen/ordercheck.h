@@ -10,7 +10,7 @@
  *   what was answered on its key before it began, and finds what the replay
  *   has under the key at its revision;
  * - a read without revision (of an absent key, say) finds what stood there at
- *   some revision between.
+ *   some revision between, unless an unknown operation could have made it.
  *
  * A get may give the store's revision or that of the record.  Writes of
  * unknown outcome take effect where an answer shows that they must have.

@@ -227,6 +227,32 @@ remove_behind(struct wal *w, struct scan *s, size_t from)
 	return error;
 }
 
+/*
+ * Write what nothing vouches for once more.  If the last server stopped
+ * because a sync had failed, the kernel calls these pages clean: they can be
+ * read, and a second sync alone would promise what is not so.
+ */
+static int
+write_again(struct wal *w, struct scan *s)
+{
+	uint64_t at = s->end.vouched, end = s->end.offset;
+	int error = 0;
+
+	while (error == 0 && at < end) {
+		size_t n =
+		    end - at < w->buf_cap ? (size_t)(end - at) : w->buf_cap;
+		uint8_t *p;
+
+		error = scan_bytes(s, s->end.segment, at, n, &p);
+		if (error < 0)
+			break;
+		memcpy(w->buf, p, n); /* a direct write wants it aligned */
+		error = w->disk.ops->write(w->disk.ctx, w->file, w->buf, n, at);
+		at += n;
+	}
+	return error;
+}
+
 int
 segment_resume(struct wal *w, struct scan *s)
 {
@@ -250,7 +276,9 @@ segment_resume(struct wal *w, struct scan *s)
 	if (g->copies == 0 || g->truncated)
 		w->offset = w->size;
 	/* A killed server's last writes may be in the cache only. */
-	error = ops->sync(w->disk.ctx, f);
+	error = write_again(w, s);
+	if (error == 0)
+		error = ops->sync(w->disk.ctx, f);
 	if (error < 0)
 		return error;
 	if (keep < s->count && s->segments[keep].copies > 0 &&

@@ -10,6 +10,8 @@
 #include "raftwal/crc32c.h"
 #include "tests/crash/logmodel.h"
 
+#define SEEN_LEN 512
+
 static struct memdisk *mem;
 static struct disk disk;
 static struct wal *wal;
@@ -70,9 +72,9 @@ note_record(const struct record *r, void *ctx)
 {
 	char *s = ctx;
 
-	size_t len = strlen(s);
+	size_t at = strlen(s);
 
-	(void)snprintf(s + len, 512 - len, "%u:%d:%llu/%llu ", r->group,
+	(void)snprintf(s + at, SEEN_LEN - at, "%u:%d:%llu/%llu ", r->group,
 	    (int)r->kind, (unsigned long long)r->index,
 	    (unsigned long long)r->term);
 	return 0;
@@ -80,7 +82,7 @@ note_record(const struct record *r, void *ctx)
 
 START_TEST(test_replay_gives_what_counts_in_order)
 {
-	char seen[512] = "";
+	char seen[SEEN_LEN] = "";
 
 	ck_assert_int_eq(put(1, RECORD_STATE, 0, 1, 8), 0);
 	ck_assert_int_eq(put(1, RECORD_NOOP, 1, 1, 0), 0);
