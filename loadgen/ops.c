@@ -264,7 +264,8 @@ read_record(
 		return 0;
 	}
 	if (mp_read_mapping(c, &m) < 0 ||
-	    mp_get_bytes(&m, "value", &value, SIZE_MAX) < 0)
+	    mp_get_bytes(&m, "value", &value, SIZE_MAX) < 0 ||
+	    mp_get_u64(&m, "mod_rev", &l->rev) < 0)
 		return -EPROTO;
 	l->kind = RECORD_ONE;
 	l->value[0] = value;
@@ -275,21 +276,30 @@ read_record(
 	return 0;
 }
 
-/* What a write answers. */
+/*
+ * What a write answers.  The revision of one that changed something is its
+ * own.  A cas that was refused claims that of the record it met, and a delete
+ * that found nothing claims none: the store's revision, which they are told,
+ * is some other write's.
+ */
 static int
 read_outcome(
     struct ops *o, const struct op *op, struct mp_cur *c, struct record_line *l)
 {
 	struct record_line met = {0};
+	uint64_t rev, deleted = 1;
 	struct mp_cur prev;
 	bool succeeded;
 	struct mp_map m;
+	int r;
 
 	if (mp_read_mapping(c, &m) < 0 ||
 	    mp_get_bool(&m, "succeeded", &succeeded) < 0 ||
-	    mp_get_u64(&m, "rev", &l->rev) < 0 || mp_get(&m, "prev", &prev) < 0)
+	    mp_get_u64(&m, "rev", &rev) < 0 || mp_get(&m, "prev", &prev) < 0 ||
+	    mp_opt_u64(&m, "deleted", &deleted) < 0)
 		return -EPROTO;
 	if (succeeded) {
+		l->rev = deleted > 0 ? rev : 0;
 		learn(o, op, op->kind == WORK_DELETE ? 0 : op->id);
 		return 0;
 	}
@@ -297,7 +307,9 @@ read_outcome(
 		return -EPROTO;
 	l->not_swapped = true;
 	o->not_swapped++;
-	return read_record(o, op, &prev, &met);
+	r = read_record(o, op, &prev, &met);
+	l->rev = met.rev;
+	return r;
 }
 
 enum wire_status

@@ -314,11 +314,14 @@ pump_open(struct run *r, uint64_t now)
 	struct run_slot *s;
 	uint64_t due;
 
+	if (now < r->pumped_ns + RUN_TICK_NS)
+		return;
 	while (may_begin(r) && (due = due_ns(r)) <= now) {
 		s = slot_take_any(r);
 		if (s == NULL)
 			return;
 		r->arrivals++;
+		r->pumped_ns = now;
 		slot_begin(r, s, due, now);
 	}
 }
@@ -388,7 +391,7 @@ turn(struct run *r, uint64_t now)
 					     : 0),
 		    (unsigned long long)r->opt->work.keys);
 	r->next_turn_ns = now + 1000000000u;
-	if (r->phase != RUN_MEASURE && r->phase != RUN_DRAIN)
+	if (r->begin_ns == 0)
 		return;
 	i = tally_turn(&r->tally, (double)(now - r->begin_ns) / 1e9);
 	if (i != NULL)
@@ -408,6 +411,8 @@ idle_ns(const struct run *r, uint64_t now)
 		until = r->slots[r->pause_first].start_ns;
 	if (is_open_loop(r) && may_begin(r)) {
 		due = due_ns(r);
+		if (due < r->pumped_ns + RUN_TICK_NS)
+			due = r->pumped_ns + RUN_TICK_NS;
 		/* already due: it waits for a slot, and answers wake us */
 		if (due > now && due < until)
 			until = due;
@@ -480,7 +485,8 @@ run_go(struct run *r, const volatile int *stop)
 		phase_advance(r, now);
 		if (r->phase == RUN_DRAIN && r->open == 0)
 			break;
-		if (!r->answered && now - r->zero_ns > RUN_FIRST_NS)
+		if (!r->answered &&
+		    now - r->zero_ns > r->opt->timeout_ms * UINT64_C(1000000))
 			return -EHOSTUNREACH;
 		if (*stop != 0)
 			break;

@@ -22,8 +22,9 @@
 /* A refused client of a closed loop asks again after this. */
 #define RUN_PAUSE_NS 5000000u
 #define RUN_SWEEP_NS 20000000u /* how often timeouts are looked for */
-/* Nobody has ever answered: give up. */
-#define RUN_FIRST_NS 5000000000u
+/* An open loop starts what is due together at least this far apart: a system
+ * call for each operation would cost the servers their processor. */
+#define RUN_TICK_NS 50000u
 
 struct run_slot {
 	struct op op;
@@ -66,7 +67,8 @@ struct run {
 	uint64_t issued;	   /* measured operations */
 	uint64_t arrivals;	   /* open loop, of this phase */
 	uint64_t next_turn_ns, next_sweep_ns;
-	uint64_t stray; /* answers to what had been given up */
+	uint64_t pumped_ns; /* open loop: when operations were last begun */
+	uint64_t stray;	    /* answers to what had been given up */
 	unsigned turn_link;
 	bool answered; /* anybody ever */
 	char why[128]; /* a link failed the last time */
@@ -78,7 +80,7 @@ int run_init(struct run *, const struct run_options *, struct endpoint *,
 void run_release(struct run *);
 
 /* Until the end, or *stop is set by a signal.  0, or -EHOSTUNREACH if nobody
- * ever answered (why in ->why). */
+ * could be reached within the time limit of an operation (why in ->why). */
 int run_go(struct run *, const volatile int *stop);
 
 double run_seconds(const struct run *); /* of measuring */

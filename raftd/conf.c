@@ -746,8 +746,8 @@ conf_load(struct conf *c, int argc, char **argv)
 
 	conf_init(c);
 	if (conf_options(c, argc, argv, &et) < 0) {
-		(void)fprintf(stderr, "raftd: %s\n", et.text);
-		conf_synopsis(stderr);
+		(void)fprintf(stderr,
+		    "raftd: %s\nraftd: --help lists the options\n", et.text);
 		return EXIT_USAGE;
 	}
 	if (c->help) {

@@ -524,6 +524,7 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	raft_status(g->raft, &g->st);
 	g->hard = boot->hard;
 	g->deadline_ns = now.ns;
+	g->served_ns = now.ns;
 	return 0;
 }
 

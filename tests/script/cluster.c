@@ -679,6 +679,8 @@ cluster_free(struct cluster *c)
 	}
 	for (i = 0; i < c->net_count; i++)
 		msg_release(&c->net[i]);
+	for (i = 0; i < c->held_count; i++)
+		msg_release(&c->held[i]);
 	free(c);
 }
 
@@ -857,10 +859,9 @@ cluster_deliver(struct cluster *c, const struct cluster_match *f)
 }
 
 unsigned
-cluster_drop(struct cluster *c, const struct cluster_match *f)
+cluster_hold(struct cluster *c, const struct cluster_match *f)
 {
 	unsigned i, n = 0, seen = 0;
-	struct cluster_msg x;
 
 	for (i = 0; i < c->net_count;) {
 		if (!matches(f, &c->net[i].m) ||
@@ -868,10 +869,34 @@ cluster_drop(struct cluster *c, const struct cluster_match *f)
 			i++;
 			continue;
 		}
-		x = net_take(c, i);
-		msg_release(&x);
+		if (c->held_count == CLUSTER_NET_MAX)
+			errx(70, "more late messages than the tests expect");
+		c->held[c->held_count++] = net_take(c, i);
 		n++;
 	}
+	return n;
+}
+
+void
+cluster_release(struct cluster *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->held_count; i++) {
+		if (c->net_count == CLUSTER_NET_MAX)
+			errx(70, "more messages than the tests expect");
+		c->net[c->net_count++] = c->held[i];
+	}
+	c->held_count = 0;
+}
+
+unsigned
+cluster_drop(struct cluster *c, const struct cluster_match *f)
+{
+	unsigned before = c->held_count, n = cluster_hold(c, f);
+
+	while (c->held_count > before)
+		msg_release(&c->held[--c->held_count]);
 	return n;
 }
 

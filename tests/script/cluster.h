@@ -80,6 +80,8 @@ struct cluster {
 	struct cluster_node *node[CLUSTER_NODES_MAX + 1];
 	struct cluster_msg net[CLUSTER_NET_MAX];
 	unsigned net_count;
+	struct cluster_msg held[CLUSTER_NET_MAX]; /* see cluster_hold() */
+	unsigned held_count;
 	bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
 	uint64_t tags;
 	struct raft_config config[CLUSTER_CONFIGS_MAX];
@@ -142,6 +144,9 @@ struct cluster_match {
 unsigned cluster_deliver(struct cluster *, const struct cluster_match *);
 unsigned cluster_drop(struct cluster *, const struct cluster_match *);
 unsigned cluster_repeat(struct cluster *, const struct cluster_match *);
+/* Messages that match are late: they wait aside until released. */
+unsigned cluster_hold(struct cluster *, const struct cluster_match *);
+void cluster_release(struct cluster *);
 /* Deliver and complete everything until nothing is left: false if that does
  * not end. */
 bool cluster_settle(struct cluster *);

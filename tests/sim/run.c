@@ -29,11 +29,11 @@ cpu_now(int who)
 
 	(void)getrusage(who, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 void
-run_here(const struct swarm_options *o, bool verbose, struct run_result *r)
+run_here(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 {
 	struct sim *sim;
 	double start = cpu_now(RUSAGE_SELF);
@@ -55,7 +55,7 @@ run_here(const struct swarm_options *o, bool verbose, struct run_result *r)
 }
 
 static void
-child(const struct swarm_options *o, bool verbose, int fd)
+child(const struct swarm_options *o, unsigned verbose, int fd)
 {
 	struct rlimit limit = {RUN_CPU_MAX_S, RUN_CPU_MAX_S};
 	struct rlimit no_core = {0, 0};
@@ -79,7 +79,7 @@ child(const struct swarm_options *o, bool verbose, int fd)
 }
 
 void
-run_child(const struct swarm_options *o, bool verbose, struct run_result *r)
+run_child(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 {
 	int fd[2], status;
 	size_t got = 0;
@@ -115,9 +115,9 @@ run_child(const struct swarm_options *o, bool verbose, struct run_result *r)
 		r->failed = true;
 		snprintf(r->failure, sizeof(r->failure), "died of signal %d%s",
 		    WTERMSIG(status),
-		    WTERMSIG(status) == SIGABRT	      ? " (assertion)"
-			: WTERMSIG(status) == SIGXCPU ? " (no end)"
-						      : "");
+		    WTERMSIG(status) == SIGABRT	  ? " (assertion)"
+		    : WTERMSIG(status) == SIGXCPU ? " (no end)"
+						  : "");
 	} else if (got < sizeof(*r) || WEXITSTATUS(status) != 0) {
 		r->failed = true;
 		snprintf(r->failure, sizeof(r->failure),
@@ -139,8 +139,8 @@ run_command(const char *program, const struct swarm_options *o)
 	for (unsigned i = 0; i < o->drop_count;) {
 		unsigned k = i;
 
-		while (k + 1 < o->drop_count &&
-		       o->drop[k + 1] == o->drop[k] + 1)
+		while (
+		    k + 1 < o->drop_count && o->drop[k + 1] == o->drop[k] + 1)
 			k++;
 		printf("%s%" PRIu32, i == 0 ? " --drop " : ",", o->drop[i]);
 		if (k > i)
@@ -207,10 +207,10 @@ run_many(const struct run_plan *plan)
 			break;
 		if (plan->budget_s > 0 && t.cpu_s >= plan->budget_s)
 			break;
-		run_child(o, false, &r);
+		run_child(o, 0, &r);
 		if (!r.failed && plan->twice > 0 &&
 		    o->seed % plan->twice == 0) {
-			run_child(o, false, &again);
+			run_child(o, 0, &again);
 			if (again.trace != r.trace) {
 				r.failed = true;
 				snprintf(r.failure, sizeof(r.failure),

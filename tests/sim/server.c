@@ -97,8 +97,7 @@ env_peer_backlog(void *ctx, uint64_t peer)
 }
 
 static void
-env_peers_changed(
-    void *ctx, const struct host_member *members, unsigned count)
+env_peers_changed(void *ctx, const struct host_member *members, unsigned count)
 {
 	(void)ctx;
 	(void)members;
@@ -120,6 +119,12 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
+	if (strncmp(fields, "event=damaged_log", 17) != 0)
+		return;
+	mark(MARK_DAMAGE_FOUND);
+	if (!s->damaged && !s->untrusted)
+		sim_fail(s->sim, "s%u finds damage where a crash was: %s",
+		    s->number + 1, fields);
 }
 
 static void
@@ -181,8 +186,7 @@ batch_run(struct server *s)
 {
 	store_run(host_wal(s->host), s->batch, s->batch_count);
 	for (unsigned i = 0; i < s->batch_count; i++)
-		if (s->batch[i]->kind == STORE_WRITE &&
-		    s->batch[i]->error == 0)
+		if (s->batch[i]->kind == STORE_WRITE && s->batch[i]->error == 0)
 			check_synced(s, s->batch[i]);
 }
 
@@ -196,8 +200,8 @@ on_store(struct server *s)
 
 		s->midwrite = 0;
 		server_crash(s, power, true);
-		server_start_in(s, prng_exp(&s->crash_prng,
-				       s->sim->conf.restart_ms * SIM_MS));
+		server_start_in(s,
+		    prng_exp(&s->crash_prng, s->sim->conf.restart_ms * SIM_MS));
 		return;
 	}
 	if (s->batch_count > 1)
@@ -275,7 +279,7 @@ server_status(const struct server *s, struct raft_status *st)
 	uint64_t applied;
 
 	return s->state == SERVER_UP &&
-	    host_inspect(s->host, SERVER_GROUP, st, &digest, &applied) == 0;
+	       host_inspect(s->host, SERVER_GROUP, st, &digest, &applied) == 0;
 }
 
 struct server *
@@ -316,7 +320,7 @@ draw_id(struct sim *sim, unsigned number)
 	/* Ids of any size, and their order says nothing. */
 	prng_init(&p, sim->options.seed, PRNG_CLOCK + 50 + number);
 	return (prng_next(&p) >> prng_below(&p, 60)) * SIM_SERVERS_MAX +
-	    number + 1;
+	       number + 1;
 }
 
 void
@@ -337,10 +341,10 @@ server_init(struct sim *sim, unsigned number)
 	STAILQ_INIT(&s->done);
 	s->clock_base =
 	    sim->conf.clock_base + prng_below(&s->clock_prng, 10 * SIM_S);
-	s->wall_ms = 1700000000000ull +
-	    prng_below(&s->clock_prng, 100000) * prng_below(&s->clock_prng, 9);
+	s->wall_ms = 1700000000000ull + prng_below(&s->clock_prng, 100000) *
+					    prng_below(&s->clock_prng, 9);
 	s->drift_ppm = (int64_t)prng_below(&s->clock_prng, 2 * spread + 1) -
-	    (int64_t)spread;
+		       (int64_t)spread;
 	sim->server[number] = s;
 }
 
@@ -370,8 +374,8 @@ options_fill(const struct server *s, struct host_options *o)
 	};
 	snprintf(o->name, sizeof(o->name), "s%u", s->number + 1);
 	snprintf(o->address, sizeof(o->address), "peer%u:1", s->number + 1);
-	snprintf(o->client[0], sizeof(o->client[0]), "client%u:1",
-	    s->number + 1);
+	snprintf(
+	    o->client[0], sizeof(o->client[0]), "client%u:1", s->number + 1);
 	for (unsigned i = 0; i < c->servers; i++) {
 		o->bootstrap[i].id = sim->server[i]->id;
 		snprintf(o->bootstrap[i].address,
@@ -544,6 +548,7 @@ server_stop(struct server *s)
 	if (s->state != SERVER_UP || s->stopping)
 		return;
 	s->stopping = true;
+	s->stop_by = s->sim->now + s->sim->conf.election_us * SIM_US * 4;
 	host_stop(s->host);
 	server_wake(s);
 }
@@ -569,8 +574,8 @@ server_park(struct server *s, const struct event *ev)
 		return false;
 	if (s->parked_count == s->parked_cap) {
 		s->parked_cap = s->parked_cap == 0 ? 64 : s->parked_cap * 2;
-		s->parked = sim_must(realloc(
-		    s->parked, s->parked_cap * sizeof(s->parked[0])));
+		s->parked = sim_must(
+		    realloc(s->parked, s->parked_cap * sizeof(s->parked[0])));
 	}
 	s->parked[s->parked_count++] = *ev;
 	return true;
@@ -611,8 +616,7 @@ turn_at(struct server *s, uint64_t delay)
 {
 	uint64_t at;
 
-	if (__builtin_add_overflow(s->sim->now, delay, &at) ||
-	    at >= s->turn_at)
+	if (__builtin_add_overflow(s->sim->now, delay, &at) || at >= s->turn_at)
 		return;
 	s->turn_at = at;
 	s->turn_token++;
@@ -644,7 +648,7 @@ on_turn(struct server *s)
 		server_start_in(s, sim->conf.restart_ms * SIM_MS);
 		return;
 	}
-	if (s->stopping && host_drained(s->host)) {
+	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
 		return;
 	}
@@ -657,7 +661,8 @@ on_turn(struct server *s)
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /
-		   (uint64_t)(1000000 + s->drift_ppm)) + 1;
+			  (uint64_t)(1000000 + s->drift_ppm)) +
+	       1;
 	turn_at(s, wait);
 }
 

@@ -55,7 +55,7 @@ try_options(struct shrink *s, const struct swarm_options *o)
 
 	if (tired(s))
 		return false;
-	run_child(o, false, &r);
+	run_child(o, 0, &r);
 	s->runs++;
 	s->cpu_s += r.cpu_s;
 	if (!r.failed || !same_kind(s->result.failure, r.failure))
@@ -148,8 +148,8 @@ shrink_knobs(struct shrink *s)
 }
 
 void
-run_shrink(const char *program, struct swarm_options *o,
-    const struct run_result *r)
+run_shrink(
+    const char *program, struct swarm_options *o, const struct run_result *r)
 {
 	static struct shrink s;
 

@@ -91,7 +91,7 @@ sim_at(struct sim *sim, uint64_t delay, enum what what, unsigned who,
 }
 
 struct sim *
-sim_new(const struct swarm_options *options, bool verbose)
+sim_new(const struct swarm_options *options, unsigned verbose)
 {
 	struct sim *sim = sim_must(calloc(1, sizeof(*sim)));
 
@@ -108,8 +108,8 @@ sim_new(const struct swarm_options *options, bool verbose)
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		server_start_in(sim->server[i],
 		    prng_below(&sim->server[i]->crash_prng, 100 * SIM_MS));
-	sim_at(sim, sim->conf.duration_ms * SIM_MS, EV_PHASE, 0,
-	    PHASE_LIVENESS, 0);
+	sim_at(sim, sim->conf.duration_ms * SIM_MS, EV_PHASE, 0, PHASE_LIVENESS,
+	    0);
 	return sim;
 }
 
@@ -163,6 +163,20 @@ has_ready_leader(struct sim *sim)
 	return true;
 }
 
+/* Those of the quorum that the leader can talk to; 0 if there is none. */
+static uint32_t
+followers(struct sim *sim)
+{
+	struct server *leader = server_leader(sim);
+	uint32_t who = 0;
+
+	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
+		if ((sim->quorum & (1u << i)) &&
+		    connected(sim, i, leader->number))
+			who |= 1u << i;
+	return who;
+}
+
 static void
 describe(struct sim *sim)
 {
@@ -201,15 +215,17 @@ phase_liveness(struct sim *sim)
 	} else if (has_ready_leader(sim)) {
 		mark(MARK_LIVE_LEADER);
 		sim->phase = PHASE_ANSWERS;
-		clients_resume(sim, sim->quorum);
+		clients_resume(sim, followers(sim));
 		sim->phase_until = sim->now + elections(sim, ANSWERS_WITHIN);
 		sim_at(sim, elections(sim, ANSWERS_WITHIN / 2), EV_PHASE, 0,
 		    PHASE_ANSWERS, 0);
 		return;
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: no leader within %d election "
-			      "timeouts of healing", LEADER_WITHIN);
+		sim_fail(sim,
+		    "liveness: no leader within %d election "
+		    "timeouts of healing",
+		    LEADER_WITHIN);
 		return;
 	}
 	sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_LIVENESS, 0);
@@ -226,34 +242,33 @@ phase_answers(struct sim *sim)
 		sim_at(sim, 0, EV_PHASE, 0, PHASE_CONVERGE, 0);
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: %u operations not answered within "
-			      "%d election timeouts", clients_open(sim),
-		    ANSWERS_WITHIN);
+		sim_fail(sim,
+		    "liveness: %u operations not answered within "
+		    "%d election timeouts",
+		    clients_open(sim), ANSWERS_WITHIN);
 	} else {
-		sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_ANSWERS,
-		    0);
+		sim_at(
+		    sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_ANSWERS, 0);
 	}
 }
 
 static void
 phase_converge(struct sim *sim)
 {
-	struct server *leader = server_leader(sim);
-	uint32_t who = sim->quorum;
+	uint32_t who = followers(sim);
 
-	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
-		if (!connected(sim, i, leader->number))
-			who &= ~(1u << i);
-	if (leader != NULL && check_converged(sim, who)) {
+	if (who != 0 && check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: members did not converge within %d "
-			      "election timeouts", CONVERGE_WITHIN);
+		sim_fail(sim,
+		    "liveness: members did not converge within %d "
+		    "election timeouts",
+		    CONVERGE_WITHIN);
 	} else {
-		sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0,
-		    PHASE_CONVERGE, 0);
+		sim_at(
+		    sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_CONVERGE, 0);
 	}
 }
 

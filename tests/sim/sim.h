@@ -83,13 +83,13 @@ struct sim {
 	struct nemesis *nemesis;
 	uint64_t trace; /* hash of all that happened */
 	uint64_t event_count;
-	bool verbose;
+	unsigned verbose; /* 1 events, 2 messages too */
 	bool failed;
 	char failure[512]; /* the first one */
 };
 
 /* One run: 0, or 1 when something is wrong, which is in sim->failure. */
-struct sim *sim_new(const struct swarm_options *, bool verbose);
+struct sim *sim_new(const struct swarm_options *, unsigned verbose);
 int sim_run(struct sim *);
 void sim_free(struct sim *);
 
@@ -99,6 +99,11 @@ void sim_fail(struct sim *, const char *fmt, ...)
 /* What happens, for people; nothing unless verbose. */
 void sim_say(struct sim *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+#define sim_say_more(sim, ...)                     \
+	do {                                       \
+		if ((sim)->verbose > 1)            \
+			sim_say(sim, __VA_ARGS__); \
+	} while (0)
 void sim_trace(struct sim *, uint64_t word);
 void sim_trace_bytes(struct sim *, const void *, size_t);
 void sim_at(struct sim *, uint64_t delay, enum what, unsigned who, uint64_t a,

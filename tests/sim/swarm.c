@@ -85,8 +85,7 @@ swarm_set(struct swarm_options *o, const char *name, uint64_t value)
 	}
 	if (o->set_count == SWARM_OVERRIDES_MAX)
 		return false;
-	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s",
-	    name);
+	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s", name);
 	o->set[o->set_count++].value = value;
 	return true;
 }
@@ -106,8 +105,8 @@ one_of(struct prng *p, const uint64_t *values, size_t n)
 {
 	return values[prng_below(p, n)];
 }
-#define ONE_OF(p, ...)                                                        \
-	one_of(p, (const uint64_t[]){__VA_ARGS__},                            \
+#define ONE_OF(p, ...)                             \
+	one_of(p, (const uint64_t[]){__VA_ARGS__}, \
 	    sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 /* lo..hi, each order of magnitude as likely as the next. */
@@ -205,6 +204,23 @@ draw_faults(struct swarm *s, struct prng *p, enum profile profile)
 	s->faults |= 1ull << FAULT_HEAL;
 }
 
+/*
+ * Each restart reads the whole log, so many restarts of a long log would eat
+ * the time of many other seeds: a busy nemesis has a shorter run, and one
+ * run has operations in the tens of thousands at most.
+ */
+static void
+bound_work(struct swarm *s)
+{
+	uint64_t ops_max = 30000, least_us;
+
+	if (s->duration_ms > s->nemesis_ms * 400)
+		s->duration_ms = s->nemesis_ms * 400;
+	least_us = s->duration_ms * 1000 * s->clients / ops_max;
+	if (s->think_us < least_us)
+		s->think_us = least_us;
+}
+
 void
 swarm_draw(struct swarm *s, const struct swarm_options *o)
 {
@@ -217,6 +233,7 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
 	s->checks = 1;
+	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
 		uint64_t *k = knob(s, o->set[i].name);
 
