@@ -23,7 +23,7 @@
  *	  start says so too until the group has its entries again.  A caller
  *	  that knows better ends it with a RECORD_DAMAGE of payload 0.
  *
- * Segments are written over space that was zeroed or used before, never over
+ * Segments are written over space that was filled with zeroes, never over
  * merely allocated extents; the next one is made ready ahead of its use.
  *
  * Ownership: the caller's batches are borrowed during the call.
