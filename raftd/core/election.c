@@ -241,7 +241,7 @@ election_peer_down(struct raft *r, uint64_t peer)
 	r->lost = peer;
 	r->lost_at = r->now;
 	r->lost_tries = 0;
-	if (led)
+	if (led && !MUTANT(43))
 		raft_follow(r, r->hard.term, RAFT_NONE);
 	if (may_campaign(r))
 		rush(r);

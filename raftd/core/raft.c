@@ -335,6 +335,8 @@ stale_leader(struct raft *r, const struct raft_msg *m)
 {
 	struct raft_msg *reply;
 
+	if (MUTANT(47))
+		return;
 	if (m->type == RAFT_APPEND) {
 		reply = raft_send(r, RAFT_APPEND_REPLY, m->from);
 		memset(
