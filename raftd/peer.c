@@ -637,6 +637,7 @@ inbound_frames(struct inbound *in)
 	while ((ret = frame_next(&in->chan.reader, &f)) > 0) {
 		if (in->id == 0)
 			return inbound_hello(in, &f);
+		in->peers->stat.messages++;
 		if (host_peer_message(in->peers->host, in->id, &f) < 0) {
 			inbound_end(in, "malformed message");
 			return -1;

@@ -38,6 +38,9 @@
  * its sockets again. */
 #define SERVER_TURNS_MAX 4
 #define SERVER_SIGNALS 5
+/* A turn that took in no more than this is quiet: nobody else is likely to
+ * come while the event thread syncs in place. */
+#define SERVER_QUIET_MAX 2
 
 struct server {
 	struct conf *conf;
@@ -59,6 +62,7 @@ struct server {
 	bool stopping, done;
 	uint64_t stop_ns; /* stopping: the grace ends */
 	uint64_t turns;
+	uint64_t input; /* requests and messages so far */
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -294,6 +298,19 @@ earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static bool
+is_quiet(struct server *s)
+{
+	struct service_stat sv;
+	struct peers_stat ps;
+	uint64_t before = s->input;
+
+	service_stat(s->service, &sv);
+	peers_stat(s->peers, &ps);
+	s->input = sv.requests + ps.messages;
+	return s->input - before <= SERVER_QUIET_MAX && !host_busy(s->host);
+}
+
 static void
 turn(struct server *s)
 {
@@ -307,7 +324,7 @@ turn(struct server *s)
 		next = host_turn(s->host, t);
 		s->turns++;
 		/* Disk beside network: whoever is slower begins first. */
-		here = storage_kick(s->storage, !host_busy(s->host));
+		here = storage_kick(s->storage, is_quiet(s));
 		peers_flush(s->peers);
 		service_flush(s->service);
 		if (here)

@@ -158,6 +158,11 @@ batch_take(
 	s->batches++;
 	if (h->state > s->state)
 		s->state = h->state;
+	/* A segment was synced before a batch went into the next one. */
+	if (h->synced + 1 >= h->sequence || s->vouched_at != s->at) {
+		s->vouched_at = s->at;
+		s->vouched = b.offset;
+	}
 	if (valid && !batch_frame_ok(base, h)) {
 		error = problem(s, b.offset, b.len, "damaged", NULL,
 		    "the padding or the foot was changed; nothing is lost");
@@ -408,7 +413,7 @@ trouble(
 	error = scan_bytes(s, s->at, s->offset, BLOCK, &p);
 	if (error < 0)
 		return error;
-	proven = e.synced > s->sequence || e.later_segment;
+	proven = !MUTANT(60) && (e.synced > s->sequence || e.later_segment);
 	missing =
 	    sector_is_zero(p) || !finished || (known && state == BATCH_TORN);
 	stale = g->copies > 0 && get_le64(p + 8) != g->nonce &&
@@ -418,7 +423,7 @@ trouble(
 		error = torn(s, &e);
 		return error != 0 ? error : LOG_DONE;
 	}
-	return damaged(s, &e, h, known, proven && !MUTANT(60));
+	return damaged(s, &e, h, known, proven);
 }
 
 /* A segment that is shorter than it was made may have held batches. */
@@ -492,6 +497,9 @@ end_here(struct scan *s)
 	s->end.chain = s->chain;
 	s->end.last_is_mark = s->last_is_mark;
 	s->end.batches = s->batches;
+	s->end.vouched = s->vouched_at == s->at && s->vouched < s->offset
+			     ? s->vouched
+			     : s->offset;
 }
 
 static int
@@ -602,6 +610,7 @@ scan_run(
 	s->chain_known = true;
 	s->last_is_mark = false;
 	s->batches = 0;
+	s->vouched_at = SIZE_MAX;
 	memset(&s->end, 0, sizeof(s->end));
 	s->end.offset = SEGMENT_HEADER_LEN;
 	return segments_scan(s, true, et);
@@ -637,6 +646,7 @@ scan_more(
 	fresh.chain = s->end.chain;
 	fresh.chain_known = s->end.sequence > 0;
 	fresh.batches = s->end.batches;
+	fresh.vouched_at = SIZE_MAX;
 	scan_release(s);
 	*s = fresh;
 	return segments_scan(s, false, et);

@@ -61,6 +61,7 @@ struct scan_end {
 	uint32_t chain;
 	bool last_is_mark;
 	uint64_t torn_len; /* bytes from offset that are to be cut */
+	uint64_t vouched;  /* before it, in this segment, all was synced */
 	uint64_t batches;
 };
 
@@ -85,6 +86,8 @@ struct scan {
 	uint32_t chain;
 	bool chain_known, last_is_mark;
 	uint64_t batches;
+	size_t vouched_at; /* end.vouched, and in which segment */
+	uint64_t vouched;
 	struct scan_end end;
 };
 

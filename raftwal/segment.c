@@ -194,7 +194,8 @@ segment_advance(struct wal *w, uint64_t room)
 		error = enlarge(w, f, &size, room);
 	/* raftwal(5): a segment is synced before the next one is used, so
 	 * that anything in the next one vouches for all of this one. */
-	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync) {
+	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync &&
+	    !MUTANT(66)) {
 		error = ops->sync(w->disk.ctx, w->file);
 		if (error < 0)
 			w->error = error;
@@ -227,6 +228,32 @@ remove_behind(struct wal *w, struct scan *s, size_t from)
 	return error;
 }
 
+/*
+ * Write what nothing vouches for once more.  If the last server stopped
+ * because a sync had failed, the kernel calls these pages clean: they can be
+ * read, and a second sync alone would promise what is not so.
+ */
+static int
+write_again(struct wal *w, struct scan *s)
+{
+	uint64_t at = s->end.vouched, end = s->end.offset;
+	int error = 0;
+
+	while (error == 0 && at < end) {
+		size_t n =
+		    end - at < w->buf_cap ? (size_t)(end - at) : w->buf_cap;
+		uint8_t *p;
+
+		error = scan_bytes(s, s->end.segment, at, n, &p);
+		if (error < 0)
+			break;
+		memcpy(w->buf, p, n); /* a direct write wants it aligned */
+		error = w->disk.ops->write(w->disk.ctx, w->file, w->buf, n, at);
+		at += n;
+	}
+	return error;
+}
+
 int
 segment_resume(struct wal *w, struct scan *s)
 {
@@ -250,7 +277,9 @@ segment_resume(struct wal *w, struct scan *s)
 	if (g->copies == 0 || g->truncated)
 		w->offset = w->size;
 	/* A killed server's last writes may be in the cache only. */
-	error = ops->sync(w->disk.ctx, f);
+	error = write_again(w, s);
+	if (error == 0 && !MUTANT(67))
+		error = ops->sync(w->disk.ctx, f);
 	if (error < 0)
 		return error;
 	if (keep < s->count && s->segments[keep].copies > 0 &&
@@ -330,7 +359,7 @@ segment_cut(struct wal *w, struct scan *s)
 	uint64_t at = s->end.offset, end = at + s->end.torn_len;
 	int error;
 
-	if (s->end.torn_len == 0)
+	if (s->end.torn_len == 0 || MUTANT(68))
 		return 0;
 	error = quarantine_copy(w, s);
 	/* Nothing in a torn tail was ever acknowledged: a full disk is no

@@ -434,8 +434,10 @@ persisted(struct raft *r, const struct raft_event *ev)
 	uint64_t index = ev->u.persisted.index, term = ev->u.persisted.term;
 	struct raft_hard hard = ev->u.persisted.hard;
 
-	/* Never more than was ever asked for. */
-	if (hard_newer(hard, r->saved) && !hard_newer(hard, r->hard))
+	/* Never more than was ever asked for, nor another vote. */
+	if (hard_newer(hard, r->saved) && !hard_newer(hard, r->hard) &&
+	    (hard.term < r->hard.term || hard.vote == RAFT_NONE ||
+		hard.vote == r->hard.vote))
 		r->saved = hard;
 	/*
 	 * The same (index, term) may have been replaced and written again

@@ -13,9 +13,8 @@
 #	like NAME GOT PATTERN		a pattern of case(1) matches
 #	must_fail NAME STATUS COMMAND...
 #					it ends with this very status, which
-#					the program's page documents; stderr,
-#					not empty for a status above 1, is
-#					left in $T/err
+#					the program's page documents; above 1
+#					it says why, in $T/err or $T/out
 #	wait_for SECONDS COMMAND...	until it succeeds; fails when time is up
 #	skip NAME WHY
 #	lab [raftlab up's arguments]	a cluster, ended with the test
@@ -120,7 +119,7 @@ must_fail() { # NAME STATUS COMMAND...
 	"$@" >"$T/out" 2>"$T/err"
 	tap_status=$?
 	[ "$tap_status" -eq "$tap_want" ] &&
-	    { [ "$tap_want" -le 1 ] || [ -s "$T/err" ]; }
+	    { [ "$tap_want" -le 1 ] || [ -s "$T/err" ] || [ -s "$T/out" ]; }
 	if ! tap $? "$tap_name"; then
 		note "status $tap_status, want $tap_want with a reason: $*"
 		show "$T/out" "$T/err"

@@ -106,6 +106,23 @@ is "dump: the record is known from its copy" "$(raftwal dump --type entry \
 is "stat: the group is damaged" \
     "$(raftwal stat "$T/copy" | jq '.groups[0].damaged')" true
 
+cat "$T"/copy/wal/* | cksum >"$T/before"
+raftwal check "$T/copy" >"$T/out"
+is "looking changes nothing" "$(cat "$T"/copy/wal/* | cksum)" \
+    "$(cat "$T/before")"
+
+# raftd does not pretend: it says so, and a lone server then serves nothing.
+raftd -n 1 -d "$T/copy" -p "$(raftlab ps | jq -r .peer)" -c "unix:$T/c" \
+    --bootstrap "1=$(raftlab ps | jq -r .peer)" 2>"$T/log" </dev/null &
+copy=$!
+child $copy
+must_fail "raftd does not serve from it" 69 \
+    raftctl -t 3s -s "unix:$T/c" get late
+like "and says where it is damaged" "$(grep level=error "$T/log")" \
+    '*wal/0000000000000001.wal*damaged*'
+kill -s KILL $copy
+wait $copy 2>/dev/null
+
 raftlab start 1
 ok "the server itself comes back" raftctl get late
 

@@ -269,6 +269,8 @@ mem_write(void *ctx, struct disk_file *h, const void *buf, size_t len,
 		m->space_left -= more;
 		mem_file_resize(f, offset + len);
 	}
+	if (len == 0)
+		return 0;
 	memcpy(f->data + offset, buf, len);
 	op = mem_record(m, MEM_WRITE);
 	op->file = h->file;

@@ -19,7 +19,7 @@ struct entry {
 	uint32_t len;
 	uint8_t kind;
 	uint64_t op;
-	uint8_t *payload; /* kept until it is committed or the run ends */
+	uint8_t *payload;   /* kept until it is committed or the run ends */
 	struct entry *next; /* another term at this index */
 };
 
@@ -34,8 +34,8 @@ struct terms {
 struct pending {
 	struct pending *next;
 	uint64_t seq;
-	uint64_t first, last;	   /* entries, none if last < first */
-	uint64_t *term;		   /* of first..last */
+	uint64_t first, last; /* entries, none if last < first */
+	uint64_t *term;	      /* of first..last */
 	bool has_hard;
 	uint64_t hard_term, hard_vote;
 };
@@ -61,7 +61,7 @@ struct checker {
 	struct digest {
 		struct fsm_digest d;
 		bool known;
-	} *digest; /* by applied index */
+	} * digest; /* by applied index */
 	size_t digest_cap;
 	uint64_t *leader; /* id, by term */
 	size_t leader_cap;
@@ -310,8 +310,10 @@ check_submitted(struct server *s, const struct store_job *job)
 			size_t n = record_read(data, len, &r);
 
 			if (n == 0) {
-				sim_fail(s->sim, "s%u hands storage what is "
-						 "no record", s->number + 1);
+				sim_fail(s->sim,
+				    "s%u hands storage what is "
+				    "no record",
+				    s->number + 1);
 				return;
 			}
 			if (r.group == SERVER_GROUP)
@@ -324,8 +326,8 @@ check_submitted(struct server *s, const struct store_job *job)
 
 /* What the log is once p is in it. */
 static void
-pending_apply(struct terms *log, uint64_t *term, uint64_t *vote,
-    const struct pending *p)
+pending_apply(
+    struct terms *log, uint64_t *term, uint64_t *vote, const struct pending *p)
 {
 	for (uint64_t i = p->first; i <= p->last; i++)
 		terms_set(log, i, p->term[i - p->first]);
@@ -341,12 +343,12 @@ check_synced(struct server *s, const struct store_job *job)
 	struct shadow *sh = shadow_of(s);
 
 	if (sh->pending == NULL || sh->pending->seq != job->seq) {
-		sim_fail(s->sim, "s%u: storage jobs out of order",
-		    s->number + 1);
+		sim_fail(
+		    s->sim, "s%u: storage jobs out of order", s->number + 1);
 		return;
 	}
-	pending_apply(&sh->durable, &sh->durable_term, &sh->durable_vote,
-	    sh->pending);
+	pending_apply(
+	    &sh->durable, &sh->durable_term, &sh->durable_vote, sh->pending);
 	pending_drop(sh);
 }
 
@@ -400,8 +402,8 @@ check_started(struct server *s)
 		return;
 	for (;;) {
 		equal = st.hard.term == sh->durable_term &&
-		    st.hard.vote == sh->durable_vote &&
-		    log_equals(core, &st, &sh->durable);
+			st.hard.vote == sh->durable_vote &&
+			log_equals(core, &st, &sh->durable);
 		if (equal || sh->pending == NULL)
 			break;
 		pending_apply(&sh->durable, &sh->durable_term,
@@ -460,7 +462,7 @@ durable_majority(struct sim *sim, const struct raft_config *config,
 			voters++;
 			s = server_by_id(sim, config->member[i].id);
 			have += s != NULL &&
-			    terms_at(&shadow_of(s)->durable, index) == term;
+				terms_at(&shadow_of(s)->durable, index) == term;
 		}
 		if (voters > 0 && have * 2 <= voters)
 			return false;
@@ -470,8 +472,8 @@ durable_majority(struct sim *sim, const struct raft_config *config,
 
 /* Index i is committed for the first time anywhere. */
 static void
-commit_new(struct server *s, const struct raft_status *st, uint64_t i,
-    uint64_t term)
+commit_new(
+    struct server *s, const struct raft_status *st, uint64_t i, uint64_t term)
 {
 	struct sim *sim = s->sim;
 	struct checker *c = sim->checker;
@@ -481,8 +483,10 @@ commit_new(struct server *s, const struct raft_status *st, uint64_t i,
 
 	terms_set(&c->committed, i, term);
 	if (e == NULL && i > 1) {
-		sim_fail(sim, "s%u commits %" PRIu64 " of term %" PRIu64
-			 ", which nobody wrote", s->number + 1, i, term);
+		sim_fail(sim,
+		    "s%u commits %" PRIu64 " of term %" PRIu64
+		    ", which nobody wrote",
+		    s->number + 1, i, term);
 		return;
 	}
 	/* The first entry is the same everywhere, made by each server from its
@@ -540,7 +544,7 @@ look_commit(
 		return;
 	}
 	for (uint64_t i = sh->commit + 1; i <= st->commit && !sim->failed;
-	    i++) {
+	     i++) {
 		uint64_t term = raft_term_at(core, i);
 
 		if (i > c->committed.last) {
@@ -552,8 +556,7 @@ look_commit(
 			    "state machine safety: s%u commits %" PRIu64
 			    " of term %" PRIu64 ", committed was term "
 			    "%" PRIu64,
-			    s->number + 1, i, term,
-			    terms_at(&c->committed, i));
+			    s->number + 1, i, term, terms_at(&c->committed, i));
 		}
 	}
 	if (st->commit - sh->commit > 1)
@@ -577,8 +580,7 @@ look_leader(
 		    s->number + 1, term);
 		return;
 	}
-	c->leader =
-	    grow(c->leader, &c->leader_cap, term, sizeof(c->leader[0]));
+	c->leader = grow(c->leader, &c->leader_cap, term, sizeof(c->leader[0]));
 	if (c->leader[term] == s->id && sh->role == RAFT_LEADER &&
 	    sh->hard.term == term)
 		return;
@@ -647,12 +649,11 @@ look_hard(struct server *s, const struct raft_status *st)
 		sim_fail(s->sim, "s%u: term falls from %" PRIu64 " to %" PRIu64,
 		    s->number + 1, sh->hard.term, st->hard.term);
 	else if (st->hard.term == sh->hard.term && sh->hard.vote != 0 &&
-	    st->hard.vote != sh->hard.vote)
+		 st->hard.vote != sh->hard.vote)
 		sim_fail(s->sim,
 		    "s%u: vote in term %" PRIu64 " changes from %" PRIu64
 		    " to %" PRIu64,
-		    s->number + 1, st->hard.term, sh->hard.vote,
-		    st->hard.vote);
+		    s->number + 1, st->hard.term, sh->hard.vote, st->hard.vote);
 	if (sh->role == RAFT_LEADER && st->role != RAFT_LEADER)
 		mark(st->hard.term == sh->hard.term ? MARK_LEADER_STOOD_DOWN
 						    : MARK_LEADER_DEPOSED);
@@ -688,8 +689,7 @@ look_digest(struct server *s, uint64_t applied, struct fsm_digest d)
 	if (!g->known) {
 		*g = (struct digest){d, true};
 	} else if (g->d.hi != d.hi || g->d.lo != d.lo) {
-		sim_fail(s->sim,
-		    "state machines differ: s%u at index %" PRIu64,
+		sim_fail(s->sim, "state machines differ: s%u at index %" PRIu64,
 		    s->number + 1, applied);
 	} else {
 		mark(MARK_DIGEST_COMPARED);
@@ -710,12 +710,12 @@ check_turn(struct server *s)
 	if (sim->failed || s->untrusted || s->fatal != 0)
 		return;
 	core = host_core(s->host, SERVER_GROUP);
-	if (core == NULL || host_inspect(s->host, SERVER_GROUP, &st, &digest,
-				&applied) < 0)
+	if (core == NULL ||
+	    host_inspect(s->host, SERVER_GROUP, &st, &digest, &applied) < 0)
 		return;
 	broken = sim->conf.checks > 1 || sim->event_count % 16 == 0
-	    ? raft_check(core)
-	    : NULL;
+		     ? raft_check(core)
+		     : NULL;
 	if (broken != NULL) {
 		sim_fail(sim, "s%u: raft_check: %s", s->number + 1, broken);
 		return;
@@ -802,8 +802,8 @@ sent_append_reply(struct server *from, unsigned to, const struct raft_msg *m)
 }
 
 void
-check_sent(struct server *from, unsigned to, const struct raft_msg *m,
-    uint32_t group)
+check_sent(
+    struct server *from, unsigned to, const struct raft_msg *m, uint32_t group)
 {
 	struct shadow *sh = shadow_of(from);
 
@@ -888,8 +888,7 @@ check_write_done(struct sim *sim, struct op *op, bool succeeded, uint64_t rev)
 	if (op->index <= op->floor) {
 		sim_fail(sim,
 		    "not linearizable: operation %" PRIu64 " stands at "
-		    "%" PRIu64 ", and %" PRIu64
-		    " was complete before it began",
+		    "%" PRIu64 ", and %" PRIu64 " was complete before it began",
 		    op->id, op->index, op->floor);
 		return;
 	}
@@ -916,8 +915,7 @@ check_read_done(struct sim *sim, struct op *op, bool found,
 		    "not linearizable: operation %" PRIu64 " reads k%u as "
 		    "%s%.*s, which it was at no time since index %" PRIu64,
 		    op->id, op->key, found ? "" : "absent",
-		    (int)(len > 40 ? 40 : len), (const char *)value,
-		    op->floor);
+		    (int)(len > 40 ? 40 : len), (const char *)value, op->floor);
 		return;
 	}
 	if (place > op->floor)
@@ -946,11 +944,11 @@ check_converged(struct sim *sim, uint32_t servers)
 
 		if (!(servers & (1u << i)))
 			continue;
-		if (!server_up(s) || host_inspect(s->host, SERVER_GROUP, &st,
-					 &d, &applied) < 0)
+		if (!server_up(s) ||
+		    host_inspect(s->host, SERVER_GROUP, &st, &d, &applied) < 0)
 			return false;
-		if (applied != st.last ||
-		    applied < check_committed(sim) || st.commit != st.last)
+		if (applied != st.last || applied < check_committed(sim) ||
+		    st.commit != st.last)
 			return false;
 	}
 	return true;

@@ -33,17 +33,16 @@ void check_started(struct server *);
 /* It died: nothing it had is known any more but what is durable. */
 void check_crashed(struct server *, bool power);
 void check_turn(struct server *);
-void check_sent(struct server *from, unsigned to, const struct raft_msg *,
-    uint32_t group);
+void check_sent(
+    struct server *from, unsigned to, const struct raft_msg *, uint32_t group);
 /* The disk was replaced by hand: forget what was durable on it. */
 void check_forget(struct server *);
 
 /* Operations: called as the client learns of it. */
 void check_invoked(struct sim *, struct op *);
-void check_write_done(
-    struct sim *, struct op *, bool succeeded, uint64_t rev);
-void check_read_done(struct sim *, struct op *, bool found,
-    const uint8_t *value, size_t len);
+void check_write_done(struct sim *, struct op *, bool succeeded, uint64_t rev);
+void check_read_done(
+    struct sim *, struct op *, bool found, const uint8_t *value, size_t len);
 void check_not_applied(struct sim *, struct op *);
 
 uint64_t check_committed(const struct sim *); /* known anywhere */

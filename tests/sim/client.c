@@ -224,7 +224,7 @@ static uint64_t
 delay(struct sim *sim)
 {
 	return sim->conf.delay_floor_us * SIM_US +
-	    prng_exp(&sim->clients->prng, sim->conf.delay_us * SIM_US) + 1;
+	       prng_exp(&sim->clients->prng, sim->conf.delay_us * SIM_US) + 1;
 }
 
 /* What a host knows a connection by. */
@@ -261,8 +261,8 @@ finish(struct sim *sim, unsigned i, enum op_outcome outcome)
 	} else {
 		mark(MARK_OP_DONE);
 	}
-	next_in(sim, i,
-	    prng_exp(&sim->clients->prng, sim->conf.think_us * SIM_US));
+	next_in(
+	    sim, i, prng_exp(&sim->clients->prng, sim->conf.think_us * SIM_US));
 }
 
 /* The connection is gone; the server may or may not still work on it. */
@@ -308,8 +308,8 @@ static enum op_kind
 choose_kind(struct sim *sim)
 {
 	const struct swarm *f = &sim->conf;
-	const uint64_t weight[OP_KIND_COUNT] = {f->mix_put, f->mix_get,
-	    f->mix_cas, f->mix_append, f->mix_delete};
+	const uint64_t weight[OP_KIND_COUNT] = {
+	    f->mix_put, f->mix_get, f->mix_cas, f->mix_append, f->mix_delete};
 	uint64_t sum = 0, x;
 
 	for (int k = 0; k < OP_KIND_COUNT; k++)
@@ -509,7 +509,7 @@ on_error(struct sim *sim, struct op *op, struct mp_span raw)
 		mark(MARK_REPLY_RETRY);
 		finish(sim, op->client, OUTCOME_NOT_APPLIED);
 	} else if (op->kind == OP_GET && e.status != WIRE_BUG &&
-	    e.status != WIRE_USAGE) {
+		   e.status != WIRE_USAGE) {
 		/* A read that came to nothing has no effect either way. */
 		finish(sim, op->client, OUTCOME_UNKNOWN);
 	} else {
@@ -567,8 +567,8 @@ on_reply(struct sim *sim, const struct event *ev)
 	    frame.type != FRAME_RESPONSE) {
 		sim_fail(sim, "a client gets what is no response");
 	} else if (frame.msgid != (uint32_t)c->op || c->op == 0) {
-		sim_fail(sim, "operation %u answered twice",
-		    (uint32_t)frame.msgid);
+		sim_fail(
+		    sim, "operation %u answered twice", (uint32_t)frame.msgid);
 	} else {
 		struct mp_cur e = mp_cur_span(frame.error);
 

@@ -17,14 +17,7 @@
 
 #include "tests/sim/sim.h"
 
-enum op_kind {
-	OP_PUT,
-	OP_GET,
-	OP_CAS,
-	OP_APPEND,
-	OP_DELETE,
-	OP_KIND_COUNT
-};
+enum op_kind { OP_PUT, OP_GET, OP_CAS, OP_APPEND, OP_DELETE, OP_KIND_COUNT };
 
 enum op_outcome {
 	OUTCOME_OPEN,

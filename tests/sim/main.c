@@ -14,7 +14,8 @@
 static const char usage_text[] =
     "usage: sim [--seed N | --seeds A..B | --hours H | --budget SECONDS]\n"
     "           [--first N] [--profile normal|beyond] [--set KNOB=N] ...\n"
-    "           [--drop STEPS] [--without FAULT] ... [--twice N] [--keep-going N] [--no-shrink]\n"
+    "           [--drop STEPS] [--without FAULT] ... [--twice N] [--keep-going "
+    "N] [--no-shrink]\n"
     "           [--marks] [--quiet] [--verbose] [--here]\n"
     "       sim --selftest\n";
 
@@ -221,8 +222,8 @@ run_one(const struct arguments *a)
 	printf("trace %016" PRIx64 " simulated_s %.3f events %" PRIu64
 	       " operations %" PRIu64 " committed %" PRIu64 " steps %" PRIu32
 	       " cpu_s %.3f\n",
-	    r.trace, (double)r.simulated_ns / 1e9, r.events, r.ops,
-	    r.committed, r.steps, r.cpu_s);
+	    r.trace, (double)r.simulated_ns / 1e9, r.events, r.ops, r.committed,
+	    r.steps, r.cpu_s);
 	if (r.failed)
 		printf("FAILED seed %" PRIu64 ": %s\n", o->seed, r.failure);
 	return r.failed ? 1 : 0;

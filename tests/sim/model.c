@@ -138,8 +138,8 @@ read_put(struct mp_cur *cur, uint32_t count, struct command *c)
 			return false;
 		(void)mp_opt_bool(&map, "append", &c->append);
 		(void)mp_opt_bool(&map, "if_absent", &c->if_absent);
-		c->has_if_value = mp_get_bytes(&map, "if_value", &c->if_value,
-				      SIZE_MAX) == 0;
+		c->has_if_value =
+		    mp_get_bytes(&map, "if_value", &c->if_value, SIZE_MAX) == 0;
 	}
 	c->op = read_op(c->value);
 	return read_key(key, &c->key);
@@ -153,8 +153,7 @@ read_command(const uint8_t *payload, size_t len, struct command *c)
 	uint32_t count;
 
 	*c = (struct command){0};
-	if (mp_read_bytes(&cur, &method) < 0 ||
-	    mp_read_array(&cur, &count) < 0)
+	if (mp_read_bytes(&cur, &method) < 0 || mp_read_array(&cur, &count) < 0)
 		return false;
 	if (mp_span_eq(method, "delete"))
 		return read_delete(&cur, c);
@@ -203,8 +202,8 @@ version_add(struct model *m, struct key *k, uint64_t index, bool exists)
 }
 
 void
-model_apply(struct model *m, uint64_t index, const uint8_t *payload,
-    size_t len, struct model_result *r)
+model_apply(struct model *m, uint64_t index, const uint8_t *payload, size_t len,
+    struct model_result *r)
 {
 	struct command c;
 	struct key *k;
@@ -222,9 +221,8 @@ model_apply(struct model *m, uint64_t index, const uint8_t *payload,
 	}
 	if (c.if_absent && k->exists)
 		return;
-	if (c.has_if_value &&
-	    (!k->exists || k->len != c.if_value.len ||
-		memcmp(k->value, c.if_value.p, k->len) != 0))
+	if (c.has_if_value && (!k->exists || k->len != c.if_value.len ||
+				  memcmp(k->value, c.if_value.p, k->len) != 0))
 		return;
 	value_set(k, &c);
 	version_add(m, k, index, true);
@@ -256,7 +254,7 @@ model_when(const struct model *m, unsigned key, bool found,
 		if (v->exists == found && v->len == (found ? len : 0) &&
 		    v->hash == hash)
 			return v->index > floor ? v->index
-			    : floor == 0	? 1
+			       : floor == 0	? 1
 						: floor;
 	}
 	return 0;

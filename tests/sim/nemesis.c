@@ -321,8 +321,8 @@ rot(struct sim *sim, struct server *s)
 		return;
 	s->damaged = true;
 	mark(MARK_ROT);
-	sim_say(sim, "s%u bit rot in %s at %" PRIu64, s->number + 1, path,
-	    offset);
+	sim_say(
+	    sim, "s%u bit rot in %s at %" PRIu64, s->number + 1, path, offset);
 }
 
 static void
@@ -514,8 +514,7 @@ on_step(struct sim *sim)
 	enum fault f;
 	uint64_t wait;
 
-	prng_init(&p, sim->options.seed,
-	    ((uint64_t)PRNG_NEMESIS << 32) + step);
+	prng_init(&p, sim->options.seed, ((uint64_t)PRNG_NEMESIS << 32) + step);
 	wait = prng_exp(&p, sim->conf.nemesis_ms * SIM_MS) + SIM_MS;
 	sim_at(sim, wait, EV_NEMESIS, 0, 0, 0);
 	f = draw_fault(sim, &p);

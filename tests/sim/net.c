@@ -28,10 +28,10 @@ struct segment {
 /* A connection from one server to another, and what each end believes. */
 struct link {
 	unsigned from, to;
-	uint32_t gen;	   /* of the connection */
-	bool alive;	   /* bytes get through */
-	bool from_up;	   /* the dialler believes it is up */
-	bool to_up;	   /* the acceptor does */
+	uint32_t gen; /* of the connection */
+	bool alive;   /* bytes get through */
+	bool from_up; /* the dialler believes it is up */
+	bool to_up;   /* the acceptor does */
 	bool dial_queued;
 	bool deliver_queued;
 	bool cut;
@@ -71,8 +71,7 @@ net_init(struct sim *sim)
 		for (unsigned k = 0; k < SIM_SERVERS_MAX; k++) {
 			n->link[i][k].from = i;
 			n->link[i][k].to = k;
-			frame_reader_init(
-			    &n->link[i][k].reader, FRAME_LEN_MAX);
+			frame_reader_init(&n->link[i][k].reader, FRAME_LEN_MAX);
 		}
 	}
 	sim->net = n;
@@ -117,7 +116,7 @@ delay(struct sim *sim)
 	const struct swarm *c = &sim->conf;
 
 	return c->delay_floor_us * SIM_US +
-	    prng_exp(&sim->net->prng, c->delay_us * SIM_US) + 1;
+	       prng_exp(&sim->net->prng, c->delay_us * SIM_US) + 1;
 }
 
 static struct link *
@@ -198,8 +197,8 @@ link_break(struct sim *sim, struct link *l, bool silently)
 	link_empty(l);
 	sim_at(sim, delay(sim) + prng_below(p, slow + 1), EV_LINK_NOTICE,
 	    l->from, link_key(l), l->gen);
-	sim_at(sim, delay(sim) + prng_below(p, slow + 1), EV_LINK_NOTICE,
-	    l->to, link_key(l), l->gen);
+	sim_at(sim, delay(sim) + prng_below(p, slow + 1), EV_LINK_NOTICE, l->to,
+	    link_key(l), l->gen);
 }
 
 static void
@@ -224,9 +223,8 @@ reachable(struct sim *sim, struct link *l)
 {
 	struct server *to = sim->server[l->to];
 
-	return server_up(to) && !to->stopping &&
-	    to->paused_until == 0 && !l->cut &&
-	    !link_of(sim, l->to, l->from)->cut;
+	return server_up(to) && !to->stopping && to->paused_until == 0 &&
+	       !l->cut && !link_of(sim, l->to, l->from)->cut;
 }
 
 static void
@@ -253,8 +251,8 @@ on_dial(struct sim *sim, struct link *l)
 	server_wake(to);
 	server_wake(from);
 	if (why != NULL) {
-		sim_say(sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1,
-		    why);
+		sim_say(
+		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
 		dial_in(sim, l, sim->conf.dial_ms * SIM_MS * 4);
 		return;
@@ -363,8 +361,8 @@ inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 		size_t n = judge(data, len, &frame, &type, &m, &group);
 
 		if (n == 0) {
-			sim_fail(sim, "s%u sends what no peer may send",
-			    from + 1);
+			sim_fail(
+			    sim, "s%u sends what no peer may send", from + 1);
 			return;
 		}
 		sim_say_more(sim, "s%u -> s%u %.*s %d term %" PRIu64 " %zu",
@@ -401,8 +399,7 @@ stream_send(struct sim *sim, struct link *l, uint8_t *data, size_t len)
 	}
 	if (l->count == l->cap) {
 		size_t cap = l->cap == 0 ? 16 : l->cap * 2;
-		struct segment *seg =
-		    sim_must(malloc(cap * sizeof(*seg)));
+		struct segment *seg = sim_must(malloc(cap * sizeof(*seg)));
 
 		for (size_t i = 0; i < l->count; i++)
 			seg[i] = l->seg[(l->head + i) % l->cap];
@@ -448,8 +445,8 @@ datagram_at(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 	i = slot_new(n);
 	copy = sim_must(malloc(len));
 	memcpy(copy, data, len);
-	n->slot[i] = (struct datagram){
-	    from, to, copy, len, link_of(sim, from, to)->gen};
+	n->slot[i] =
+	    (struct datagram){from, to, copy, len, link_of(sim, from, to)->gen};
 	sim_at(sim, wait, EV_DATAGRAM, to, i, 0);
 }
 
@@ -483,15 +480,14 @@ datagram_send(struct sim *sim, struct link *l, uint8_t *data, size_t len,
 	}
 	if (c->replay_ppm > 0) {
 		unsigned i = n->replay_count < REPLAY_MAX
-		    ? n->replay_count++
-		    : (unsigned)prng_below(&n->prng, REPLAY_MAX);
+				 ? n->replay_count++
+				 : (unsigned)prng_below(&n->prng, REPLAY_MAX);
 
 		free(n->replay[i].data);
 		n->replay[i] = (struct datagram){l->from, l->to, data, len, 0};
 		data = NULL;
 		if (prng_ppm(&n->prng, (uint32_t)c->replay_ppm)) {
-			old = &n->replay[prng_below(
-			    &n->prng, n->replay_count)];
+			old = &n->replay[prng_below(&n->prng, n->replay_count)];
 			mark(MARK_NET_REPLAYED);
 			datagram_at(sim, old->from, old->to, old->data,
 			    old->len, delay(sim));
@@ -652,8 +648,8 @@ on_datagram(struct sim *sim, const struct event *ev)
 			/* What rests on the stream does not outlive it. */
 			if (k == 0 || (type == 0 && d.gen != l->gen))
 				break;
-			if (host_peer_message(to->host,
-				sim->server[d.from]->id, &frame) < 0)
+			if (host_peer_message(
+				to->host, sim->server[d.from]->id, &frame) < 0)
 				sim_fail(sim, "s%u refuses what s%u sent",
 				    d.to + 1, d.from + 1);
 			at += k;
@@ -683,7 +679,7 @@ net_event(struct sim *sim, const struct event *ev)
 	} else if (ev->what == EV_DELIVER) {
 		on_deliver(sim, l, ev);
 	} else if (ev->what == EV_LINK_BROKEN && l->gen == ev->b &&
-	    (l->cut || link_of(sim, l->to, l->from)->cut)) {
+		   (l->cut || link_of(sim, l->to, l->from)->cut)) {
 		link_break(sim, l, true);
 	}
 }
@@ -772,7 +768,8 @@ net_garbage(struct sim *sim, unsigned from, unsigned to)
 		prng_bytes(p, copy, s->len);
 		break;
 	case 1:
-		copy[prng_below(p, s->len)] ^= (uint8_t)(1 + prng_below(p, 255));
+		copy[prng_below(p, s->len)] ^=
+		    (uint8_t)(1 + prng_below(p, 255));
 		break;
 	default:
 		prng_bytes(p, copy + s->len / 2, s->len - s->len / 2);

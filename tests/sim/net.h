@@ -28,8 +28,8 @@ void net_free(struct net *);
 void net_event(struct sim *, const struct event *);
 
 /* From the host of server `from`. */
-void net_send(struct sim *, unsigned from, uint64_t to_id,
-    const struct piece *, unsigned count);
+void net_send(struct sim *, unsigned from, uint64_t to_id, const struct piece *,
+    unsigned count);
 size_t net_backlog(struct sim *, unsigned from, uint64_t to_id);
 
 void net_server_up(struct sim *, unsigned number);

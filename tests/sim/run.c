@@ -29,7 +29,7 @@ cpu_now(int who)
 
 	(void)getrusage(who, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 void
@@ -115,9 +115,9 @@ run_child(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 		r->failed = true;
 		snprintf(r->failure, sizeof(r->failure), "died of signal %d%s",
 		    WTERMSIG(status),
-		    WTERMSIG(status) == SIGABRT	      ? " (assertion)"
-			: WTERMSIG(status) == SIGXCPU ? " (no end)"
-						      : "");
+		    WTERMSIG(status) == SIGABRT	  ? " (assertion)"
+		    : WTERMSIG(status) == SIGXCPU ? " (no end)"
+						  : "");
 	} else if (got < sizeof(*r) || WEXITSTATUS(status) != 0) {
 		r->failed = true;
 		snprintf(r->failure, sizeof(r->failure),
@@ -139,8 +139,8 @@ run_command(const char *program, const struct swarm_options *o)
 	for (unsigned i = 0; i < o->drop_count;) {
 		unsigned k = i;
 
-		while (k + 1 < o->drop_count &&
-		       o->drop[k + 1] == o->drop[k] + 1)
+		while (
+		    k + 1 < o->drop_count && o->drop[k + 1] == o->drop[k] + 1)
 			k++;
 		printf("%s%" PRIu32, i == 0 ? " --drop " : ",", o->drop[i]);
 		if (k > i)

@@ -25,11 +25,11 @@ struct run_result {
 };
 
 /* One run in a child. */
-void run_child(const struct swarm_options *, unsigned verbose,
-    struct run_result *);
+void run_child(
+    const struct swarm_options *, unsigned verbose, struct run_result *);
 /* One run here: for debuggers. */
-void run_here(const struct swarm_options *, unsigned verbose,
-    struct run_result *);
+void run_here(
+    const struct swarm_options *, unsigned verbose, struct run_result *);
 
 struct run_plan {
 	struct swarm_options options; /* seed: the first */
@@ -44,8 +44,8 @@ struct run_plan {
 /* Exit status: 0, or 1 when a seed failed. */
 int run_many(const struct run_plan *);
 /* Make it smaller while it fails in the same way; prints the command. */
-void run_shrink(const char *program, struct swarm_options *,
-    const struct run_result *);
+void run_shrink(
+    const char *program, struct swarm_options *, const struct run_result *);
 void run_command(const char *program, const struct swarm_options *);
 
 #endif

@@ -165,7 +165,7 @@ test_disk_crash_is_by_sector(void)
 		mixed |= olds > 0 && news > 0;
 		simdisk_free(s);
 	}
-	OK(old && new && mixed);
+	OK(old && new &&mixed);
 }
 
 static void

@@ -97,8 +97,7 @@ env_peer_backlog(void *ctx, uint64_t peer)
 }
 
 static void
-env_peers_changed(
-    void *ctx, const struct host_member *members, unsigned count)
+env_peers_changed(void *ctx, const struct host_member *members, unsigned count)
 {
 	(void)ctx;
 	(void)members;
@@ -136,6 +135,15 @@ env_fatal(void *ctx, int status, const char *cause)
 	sim_say(s->sim, "s%u fatal %d: %s", s->number + 1, status, cause);
 	if (s->fatal == 0)
 		s->fatal = status;
+}
+
+/* Once all must be live, whoever supervises a server is quick about it. */
+static uint64_t
+restart_wait(struct server *s)
+{
+	if (s->sim->phase != PHASE_CHAOS)
+		return SIM_MS;
+	return prng_exp(&s->crash_prng, s->sim->conf.restart_ms * SIM_MS);
 }
 
 /* ---- storage ------------------------------------------------------------ */
@@ -187,8 +195,7 @@ batch_run(struct server *s)
 {
 	store_run(host_wal(s->host), s->batch, s->batch_count);
 	for (unsigned i = 0; i < s->batch_count; i++)
-		if (s->batch[i]->kind == STORE_WRITE &&
-		    s->batch[i]->error == 0)
+		if (s->batch[i]->kind == STORE_WRITE && s->batch[i]->error == 0)
 			check_synced(s, s->batch[i]);
 }
 
@@ -202,8 +209,7 @@ on_store(struct server *s)
 
 		s->midwrite = 0;
 		server_crash(s, power, true);
-		server_start_in(s, prng_exp(&s->crash_prng,
-				       s->sim->conf.restart_ms * SIM_MS));
+		server_start_in(s, restart_wait(s));
 		return;
 	}
 	if (s->batch_count > 1)
@@ -281,7 +287,7 @@ server_status(const struct server *s, struct raft_status *st)
 	uint64_t applied;
 
 	return s->state == SERVER_UP &&
-	    host_inspect(s->host, SERVER_GROUP, st, &digest, &applied) == 0;
+	       host_inspect(s->host, SERVER_GROUP, st, &digest, &applied) == 0;
 }
 
 struct server *
@@ -322,7 +328,7 @@ draw_id(struct sim *sim, unsigned number)
 	/* Ids of any size, and their order says nothing. */
 	prng_init(&p, sim->options.seed, PRNG_CLOCK + 50 + number);
 	return (prng_next(&p) >> prng_below(&p, 60)) * SIM_SERVERS_MAX +
-	    number + 1;
+	       number + 1;
 }
 
 void
@@ -343,10 +349,10 @@ server_init(struct sim *sim, unsigned number)
 	STAILQ_INIT(&s->done);
 	s->clock_base =
 	    sim->conf.clock_base + prng_below(&s->clock_prng, 10 * SIM_S);
-	s->wall_ms = 1700000000000ull +
-	    prng_below(&s->clock_prng, 100000) * prng_below(&s->clock_prng, 9);
+	s->wall_ms = 1700000000000ull + prng_below(&s->clock_prng, 100000) *
+					    prng_below(&s->clock_prng, 9);
 	s->drift_ppm = (int64_t)prng_below(&s->clock_prng, 2 * spread + 1) -
-	    (int64_t)spread;
+		       (int64_t)spread;
 	sim->server[number] = s;
 }
 
@@ -376,8 +382,8 @@ options_fill(const struct server *s, struct host_options *o)
 	};
 	snprintf(o->name, sizeof(o->name), "s%u", s->number + 1);
 	snprintf(o->address, sizeof(o->address), "peer%u:1", s->number + 1);
-	snprintf(o->client[0], sizeof(o->client[0]), "client%u:1",
-	    s->number + 1);
+	snprintf(
+	    o->client[0], sizeof(o->client[0]), "client%u:1", s->number + 1);
 	for (unsigned i = 0; i < c->servers; i++) {
 		o->bootstrap[i].id = sim->server[i]->id;
 		snprintf(o->bootstrap[i].address,
@@ -409,7 +415,7 @@ start_failed(struct server *s, int err, const char *text)
 	} else {
 		mark(MARK_START_FAILED);
 	}
-	server_start_in(s, sim->conf.restart_ms * SIM_MS);
+	server_start_in(s, restart_wait(s));
 }
 
 void
@@ -456,7 +462,7 @@ server_start(struct server *s)
 	check_started(s);
 	if (simdisk_frozen(s->disk)) {
 		server_crash(s, prng_ppm(&s->crash_prng, 500000), false);
-		server_start_in(s, sim->conf.restart_ms * SIM_MS);
+		server_start_in(s, restart_wait(s));
 		return;
 	}
 	simdisk_disarm(s->disk);
@@ -541,7 +547,7 @@ stopped(struct server *s)
 	simdisk_crash(s->disk, false);
 	net_server_down(sim, s->number, false);
 	clients_server_down(sim, s->number, false);
-	server_start_in(s, sim->conf.restart_ms * SIM_MS);
+	server_start_in(s, restart_wait(s));
 }
 
 void
@@ -576,8 +582,8 @@ server_park(struct server *s, const struct event *ev)
 		return false;
 	if (s->parked_count == s->parked_cap) {
 		s->parked_cap = s->parked_cap == 0 ? 64 : s->parked_cap * 2;
-		s->parked = sim_must(realloc(
-		    s->parked, s->parked_cap * sizeof(s->parked[0])));
+		s->parked = sim_must(
+		    realloc(s->parked, s->parked_cap * sizeof(s->parked[0])));
 	}
 	s->parked[s->parked_count++] = *ev;
 	return true;
@@ -618,8 +624,7 @@ turn_at(struct server *s, uint64_t delay)
 {
 	uint64_t at;
 
-	if (__builtin_add_overflow(s->sim->now, delay, &at) ||
-	    at >= s->turn_at)
+	if (__builtin_add_overflow(s->sim->now, delay, &at) || at >= s->turn_at)
 		return;
 	s->turn_at = at;
 	s->turn_token++;
@@ -648,11 +653,10 @@ on_turn(struct server *s)
 		mark(MARK_FATAL);
 		/* The process ends; its machine goes on. */
 		server_crash(s, false, false);
-		server_start_in(s, sim->conf.restart_ms * SIM_MS);
+		server_start_in(s, restart_wait(s));
 		return;
 	}
-	if (s->stopping &&
-	    (host_drained(s->host) || sim->now >= s->stop_by)) {
+	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
 		return;
 	}
@@ -665,7 +669,8 @@ on_turn(struct server *s)
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /
-		   (uint64_t)(1000000 + s->drift_ppm)) + 1;
+			  (uint64_t)(1000000 + s->drift_ppm)) +
+	       1;
 	turn_at(s, wait);
 }
 

@@ -44,14 +44,14 @@ struct server {
 	uint64_t turn_token, turn_at;
 	uint64_t start_token;
 	uint64_t paused_until; /* 0: it runs */
-	struct event *parked; /* while it is paused */
+	struct event *parked;  /* while it is paused */
 	size_t parked_count, parked_cap;
 	bool stopping;
 	uint64_t stop_by; /* patience of whoever stops it */
 	/* storage */
 	struct store_queue waiting;
 	struct store_job *batch[SERVER_BATCH_MAX]; /* in work */
-	struct store_queue done; /* completions on the way */
+	struct store_queue done;		   /* completions on the way */
 	unsigned batch_count, jobs_out;
 	uint64_t batch_token;
 	bool idle_queued;
@@ -61,12 +61,12 @@ struct server {
 	int64_t drift_ppm;
 	uint64_t wall_ms;
 	/* what faults its disk has met */
-	bool victim;	/* of damage: never more than a minority */
-	bool damaged;	/* its log may lack what was durable */
-	bool untrusted; /* beyond the promises: checks of it are off */
-	int fatal;	/* exit status it asked for, 0 none */
+	bool victim;		 /* of damage: never more than a minority */
+	bool damaged;		 /* its log may lack what was durable */
+	bool untrusted;		 /* beyond the promises: checks of it are off */
+	int fatal;		 /* exit status it asked for, 0 none */
 	unsigned recovery_crash; /* next start dies at this change + 1 */
-	unsigned midwrite; /* dies at its next job: 1, or 2 with power */
+	unsigned midwrite;	 /* dies at its next job: 1, or 2 with power */
 	uint64_t starts, fatal_count;
 };
 

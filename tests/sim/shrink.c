@@ -148,8 +148,8 @@ shrink_knobs(struct shrink *s)
 }
 
 void
-run_shrink(const char *program, struct swarm_options *o,
-    const struct run_result *r)
+run_shrink(
+    const char *program, struct swarm_options *o, const struct run_result *r)
 {
 	static struct shrink s;
 

@@ -108,8 +108,8 @@ sim_new(const struct swarm_options *options, unsigned verbose)
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		server_start_in(sim->server[i],
 		    prng_below(&sim->server[i]->crash_prng, 100 * SIM_MS));
-	sim_at(sim, sim->conf.duration_ms * SIM_MS, EV_PHASE, 0,
-	    PHASE_LIVENESS, 0);
+	sim_at(sim, sim->conf.duration_ms * SIM_MS, EV_PHASE, 0, PHASE_LIVENESS,
+	    0);
 	return sim;
 }
 
@@ -222,8 +222,10 @@ phase_liveness(struct sim *sim)
 		return;
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: no leader within %d election "
-			      "timeouts of healing", LEADER_WITHIN);
+		sim_fail(sim,
+		    "liveness: no leader within %d election "
+		    "timeouts of healing",
+		    LEADER_WITHIN);
 		return;
 	}
 	sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_LIVENESS, 0);
@@ -240,12 +242,13 @@ phase_answers(struct sim *sim)
 		sim_at(sim, 0, EV_PHASE, 0, PHASE_CONVERGE, 0);
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: %u operations not answered within "
-			      "%d election timeouts", clients_open(sim),
-		    ANSWERS_WITHIN);
+		sim_fail(sim,
+		    "liveness: %u operations not answered within "
+		    "%d election timeouts",
+		    clients_open(sim), ANSWERS_WITHIN);
 	} else {
-		sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_ANSWERS,
-		    0);
+		sim_at(
+		    sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_ANSWERS, 0);
 	}
 }
 
@@ -259,11 +262,13 @@ phase_converge(struct sim *sim)
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {
 		describe(sim);
-		sim_fail(sim, "liveness: members did not converge within %d "
-			      "election timeouts", CONVERGE_WITHIN);
+		sim_fail(sim,
+		    "liveness: members did not converge within %d "
+		    "election timeouts",
+		    CONVERGE_WITHIN);
 	} else {
-		sim_at(sim, elections(sim, 1) / 4, EV_PHASE, 0,
-		    PHASE_CONVERGE, 0);
+		sim_at(
+		    sim, elections(sim, 1) / 4, EV_PHASE, 0, PHASE_CONVERGE, 0);
 	}
 }
 

@@ -99,10 +99,10 @@ void sim_fail(struct sim *, const char *fmt, ...)
 /* What happens, for people; nothing unless verbose. */
 void sim_say(struct sim *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-#define sim_say_more(sim, ...)                                                \
-	do {                                                                  \
-		if ((sim)->verbose > 1)                                       \
-			sim_say(sim, __VA_ARGS__);                            \
+#define sim_say_more(sim, ...)                     \
+	do {                                       \
+		if ((sim)->verbose > 1)            \
+			sim_say(sim, __VA_ARGS__); \
 	} while (0)
 void sim_trace(struct sim *, uint64_t word);
 void sim_trace_bytes(struct sim *, const void *, size_t);

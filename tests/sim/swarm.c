@@ -85,8 +85,7 @@ swarm_set(struct swarm_options *o, const char *name, uint64_t value)
 	}
 	if (o->set_count == SWARM_OVERRIDES_MAX)
 		return false;
-	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s",
-	    name);
+	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s", name);
 	o->set[o->set_count++].value = value;
 	return true;
 }
@@ -106,8 +105,8 @@ one_of(struct prng *p, const uint64_t *values, size_t n)
 {
 	return values[prng_below(p, n)];
 }
-#define ONE_OF(p, ...)                                                        \
-	one_of(p, (const uint64_t[]){__VA_ARGS__},                            \
+#define ONE_OF(p, ...)                             \
+	one_of(p, (const uint64_t[]){__VA_ARGS__}, \
 	    sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 /* lo..hi, each order of magnitude as likely as the next. */
