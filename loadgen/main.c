@@ -15,6 +15,9 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"run", "[-s ADDR,...] [options]", "load servers and print what came of it",
+	cmd_run},
+    {"check", "[options] HISTORY", "judge the history of a run", cmd_check},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -14,7 +14,7 @@
 #define MS 1000000ull
 #define CONNECT_MS_DEFAULT 1000
 #define STALL_MS_DEFAULT 1000
-#define BACKOFF_MIN_NS (10 * MS)
+#define BACKOFF_MIN_NS (5 * MS)
 #define BACKOFF_MAX_NS (250 * MS) /* well under an election */
 #define FRAME_LEN_DEFAULT \
 	((size_t)WIRE_VALUE_LEN_MAX + WIRE_LIST_BYTES_MAX + WIRE_OVERHEAD_MAX)

@@ -167,12 +167,10 @@ scan_object(struct mp_scan *s, const uint8_t *data, size_t len)
 	r = head_read(data + s->pos, len - s->pos, &h);
 	if (r < 0)
 		return r;
-	if (r == 0) /* even a head may not run past the limit */
+	if (r == 0)
 		return len < s->len_max ? 0 : -EMSGSIZE;
 	if (s->objects == s->objects_max)
 		return -E2BIG;
-	if (h.len > s->len_max - s->pos)
-		return -EMSGSIZE;
 	s->objects++;
 	s->pos += h.len;
 	if (h.type == MP_ARRAY || h.type == MP_MAP) {
@@ -197,6 +195,9 @@ scan_run(struct mp_scan *s, const uint8_t *data, size_t len, size_t *value_len)
 {
 	int r;
 
+	/* What stands behind the limit has no say in how the scan ends. */
+	if (len > s->len_max)
+		len = s->len_max;
 	for (;;) {
 		if (s->pos > len) /* inside a str or bin */
 			return 0;

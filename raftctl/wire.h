@@ -33,13 +33,13 @@
  */
 enum wire_status {
 	WIRE_OK = 0,
-	WIRE_ABSENT,	/* ABSENT 1: no such key */
-	WIRE_CONDITION, /* CONDITION 1: a condition was false */
-	WIRE_UNKNOWN,	/* UNKNOWN 3: may or may not have been applied */
-	WIRE_USAGE,	/* USAGE 64: bad parameters */
-	WIRE_TOO_LARGE, /* TOO_LARGE 64: key, value or request too long */
-	WIRE_DATA,	/* DATA 65: malformed content */
-	WIRE_NO_LEADER, /* NO_LEADER 69: none known, or it changed; not applied */
+	WIRE_ABSENT,	     /* ABSENT 1: no such key */
+	WIRE_CONDITION,	     /* CONDITION 1: a condition was false */
+	WIRE_UNKNOWN,	     /* UNKNOWN 3: may or may not have been applied */
+	WIRE_USAGE,	     /* USAGE 64: bad parameters */
+	WIRE_TOO_LARGE,	     /* TOO_LARGE 64: key, value or request too long */
+	WIRE_DATA,	     /* DATA 65: malformed content */
+	WIRE_NO_LEADER,	     /* NO_LEADER 69: none known; not applied */
 	WIRE_NO_QUORUM,	     /* NO_QUORUM 69: a leader without a majority */
 	WIRE_UNREACHABLE,    /* UNREACHABLE 69: nobody answered; not sent */
 	WIRE_BUG,	     /* BUG 70 */

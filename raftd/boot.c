@@ -150,12 +150,16 @@ replay_cb(const struct record *r, void *ctx)
 		return replay_entry(rp, g, r);
 	if (r->kind == RECORD_PEER)
 		return replay_peer(rp->host, r);
-	if (r->kind != RECORD_STATE || r->len < 16)
+	if (r->kind == RECORD_DAMAGE)
+		return 0; /* the log's own business */
+	if ((r->kind != RECORD_STATE && r->kind != RECORD_COMMIT) || r->len < 8)
 		return errtext(
 		    rp->et, -EBADMSG, "record of kind %d", (int)r->kind);
+	if (r->kind == RECORD_COMMIT)
+		return replay_commit(g, get_le64(r->payload), rp->et);
 	g->hard.term = r->term;
 	g->hard.vote = get_le64(r->payload);
-	return replay_commit(g, get_le64(r->payload + 8), rp->et);
+	return 0;
 }
 
 /* ---- a new directory --------------------------------------------------- */
@@ -227,36 +231,36 @@ random_id(const struct host *h, uint8_t *id)
 	memcpy(id, out.digest, IDENTITY_ID_LEN);
 }
 
-/* Index 1 and the state of a fresh server, durable. */
+/* Index 1, committed, and the state of a fresh server: durable. */
 static int
 write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
 {
-	uint8_t state[16] = {0};
-	struct record rec[2] = {
-	    {.group = h->group->id,
-		.kind = RECORD_CONFIG,
+	static const uint8_t nobody[8] = {0}, one[8] = {1};
+	struct record rec[] = {
+	    {.kind = RECORD_CONFIG,
 		.index = 1,
 		.term = BOOT_TERM,
 		.payload = config->data,
 		.len = (uint32_t)config->len},
-	    {.group = h->group->id,
-		.kind = RECORD_STATE,
+	    {.kind = RECORD_STATE,
 		.term = BOOT_TERM,
-		.payload = state,
-		.len = sizeof(state)},
+		.payload = nobody,
+		.len = sizeof(nobody)},
+	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
 	};
+	const size_t count = sizeof(rec) / sizeof(rec[0]);
 	size_t size = 0, at = 0;
 	struct iovec iov;
 	uint8_t *buf;
 	int err;
 
-	state[8] = 1; /* index 1 is committed */
-	for (int i = 0; i < 2; i++)
+	for (size_t i = 0; i < count; i++)
 		size += record_size(rec[i].len);
 	buf = malloc(size);
 	if (buf == NULL)
 		return -ENOMEM;
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < count; i++) {
+		rec[i].group = h->group->id;
 		memcpy(
 		    buf + at + RECORD_HEADER_LEN, rec[i].payload, rec[i].len);
 		record_seal(buf + at, &rec[i]);
@@ -266,7 +270,7 @@ write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
 	err = wal_write(h->wal, &iov, 1);
 	if (err == 0)
 		err = wal_sync(h->wal);
-	for (int i = 0; i < 2 && err == 0; i++)
+	for (size_t i = 0; i < count && err == 0; i++)
 		err = replay_cb(&rec[i], rp);
 	free(buf);
 	return err;

@@ -10,10 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "raftctl/wire.h"
 #include "raftd/net.h"
 #include "raftwal/wal.h"
+
+/* sun_path, with its NUL. */
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 #define MS 1000000ull
 #define SEC (1000 * MS)
@@ -79,7 +84,7 @@ const struct conf_setting conf_settings[] = {
 	.max = WIRE_VALUE_LEN_MAX, .value = "1M", .argument = "SIZE",
 	.help = "longest value"},
     {"cache", 0, "RAFT_CACHE", CONF_SIZE, AT(cache_bytes_max), .min = 64 * KB,
-	.max = 64 * GB, .value = "64M", .argument = "SIZE",
+	.max = 64 * GB, .value = "32M", .argument = "SIZE",
 	.help = "recent entries kept in memory"},
     {"inflight", 0, "RAFT_INFLIGHT", CONF_SIZE, AT(inflight_bytes_max),
 	.min = 64 * KB, .max = GB, .value = "8M", .argument = "SIZE",
@@ -109,12 +114,11 @@ const struct conf_setting conf_settings[] = {
 	.help = "a peer that leaves more unread is dialled anew",
 	.reload = true},
     {"storage", 0, "RAFT_STORAGE", CONF_WORD, AT(storage), .value = "thread",
-	.words = words_storage, .argument = "thread|inline|auto",
-	.help = "who writes and syncs the log"},
+	.words = words_storage, .argument = "MODE",
+	.help = "who syncs the log: thread, inline or auto"},
     {"log-level", 0, "RAFT_LOG_LEVEL", CONF_WORD, AT(log_level),
-	.value = "info", .words = words_level,
-	.argument = "error|warn|info|debug", .help = "what is logged",
-	.reload = true},
+	.value = "info", .words = words_level, .argument = "LEVEL",
+	.help = "what is logged: error, warn, info or debug", .reload = true},
     {"insecure", 0, "RAFT_INSECURE", CONF_BOOL, AT(insecure),
 	.help = "allow TCP beyond this machine without TLS"},
     {"unsafe-no-fsync", 0, "RAFT_UNSAFE_NO_FSYNC", CONF_BOOL, AT(no_fsync),
@@ -141,29 +145,33 @@ conf_settings_count(void)
 
 /* ---- values ----------------------------------------------------------- */
 
-static const struct unit {
+struct unit {
 	const char *name;
 	uint64_t factor;
-} unit_duration[] =
-    {
-	{"us", 1000},
-	{"ms", MS},
-	{"s", SEC},
-	{"m", 60 * SEC},
-	{"h", 3600 * SEC},
-	{NULL, 0},
-},
-  unit_size[] =
-      {
-	  {"B", 1},
-	  {"K", KB},
-	  {"M", MB},
-	  {"G", GB},
-	  {NULL, 0},
-},
-  unit_none[] = {
-      {"", 1},
-      {NULL, 0},
+};
+
+static const struct unit unit_none[] = {
+    {"", 1},
+    {NULL, 0},
+};
+
+static const struct unit unit_size[] = {
+    {"", 1}, /* bytes, as with head -c */
+    {"B", 1},
+    {"K", KB},
+    {"M", MB},
+    {"G", GB},
+    {NULL, 0},
+};
+
+/* A bare number says nothing about a time. */
+static const struct unit unit_duration[] = {
+    {"us", 1000},
+    {"ms", MS},
+    {"s", SEC},
+    {"m", 60 * SEC},
+    {"h", 3600 * SEC},
+    {NULL, 0},
 };
 
 static const struct unit *
@@ -209,8 +217,10 @@ parse_quantity(const struct conf_setting *s, const char *value, uint64_t *out,
 		return errtext(et, -EINVAL,
 		    "'%.64s' needs a unit: us, ms, s, m or h", value);
 	if (u->name == NULL && s->type == CONF_SIZE)
-		return errtext(
-		    et, -EINVAL, "'%.64s' needs a unit: B, K, M or G", value);
+		return errtext(et, -EINVAL,
+		    "'%.64s' is not a size: bytes, or a number with "
+		    "K, M or G",
+		    value);
 	if (u->name == NULL)
 		return errtext(et, -EINVAL, "'%.64s' is not a number", value);
 	if (__builtin_mul_overflow((uint64_t)n, u->factor, &v) || v < s->min ||
@@ -241,15 +251,18 @@ static int
 parse_word(const struct conf_setting *s, const char *value, uint64_t *out,
     struct errtext *et)
 {
-	size_t i;
+	char list[64]; /* all words of any setting fit */
+	size_t len = 0, i;
 
 	for (i = 0; s->words[i] != NULL; i++)
 		if (strcmp(value, s->words[i]) == 0) {
 			*out = i;
 			return 0;
 		}
-	return errtext(
-	    et, -EINVAL, "'%.64s' is not one of %s", value, s->argument);
+	for (i = 0; s->words[i] != NULL; i++)
+		len += (size_t)snprintf(
+		    list + len, sizeof(list) - len, " %s", s->words[i]);
+	return errtext(et, -EINVAL, "'%.64s' is not one of:%s", value, list);
 }
 
 static int
@@ -665,6 +678,7 @@ judge_addresses(const struct conf *c, struct errtext *et)
 static int
 complete(struct conf *c, struct errtext *et)
 {
+	char cwd[HOST_ADDR_MAX];
 	unsigned i;
 	int n;
 
@@ -688,8 +702,15 @@ complete(struct conf *c, struct errtext *et)
 		    (unsigned long long)c->id);
 	if (c->client_count > 0)
 		return 0;
-	n = snprintf(
-	    c->client[0], sizeof(c->client[0]), "unix:%s/raftd.sock", c->dir);
+	/* Others are told this address, so it does not depend on where they
+	 * stand, unless that makes it too long for a socket. */
+	n = -1;
+	if (c->dir[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL)
+		n = snprintf(c->client[0], sizeof(c->client[0]),
+		    "unix:%s/%s/raftd.sock", cwd, c->dir);
+	if (n < 0 || (size_t)n > SOCKET_PATH_MAX + strlen("unix:"))
+		n = snprintf(c->client[0], sizeof(c->client[0]),
+		    "unix:%s/raftd.sock", c->dir);
 	if (n < 0 || (size_t)n >= sizeof(c->client[0]))
 		return errtext(et, -EINVAL,
 		    "'%s' is too long for a socket in it: give -c ADDR",
@@ -738,8 +759,8 @@ conf_load(struct conf *c, int argc, char **argv)
 
 	conf_init(c);
 	if (conf_options(c, argc, argv, &et) < 0) {
-		(void)fprintf(stderr, "raftd: %s\n", et.text);
-		conf_synopsis(stderr);
+		(void)fprintf(stderr,
+		    "raftd: %s\nraftd: --help lists the options\n", et.text);
 		return EXIT_USAGE;
 	}
 	if (c->help) {
@@ -830,7 +851,7 @@ conf_usage(FILE *f)
 		else
 			(void)snprintf(left, sizeof(left), "    --%s %s",
 			    s->name, s->argument != NULL ? s->argument : "");
-		(void)fprintf(f, "  %-28s %s", left, s->help);
+		(void)fprintf(f, "  %-27s %s", left, s->help);
 		if (s->value != NULL)
 			(void)fprintf(f, "; default %s", s->value);
 		(void)fprintf(f, "\n");

@@ -436,14 +436,25 @@ lead(struct group *g)
 	}
 }
 
+/*
+ * Nobody to ask.  An election takes up to two timeouts, and requests wait for
+ * its end.  When it takes longer there is no quorum, and a client is better
+ * told at once that nothing happened than left to guess when its patience
+ * ends.
+ */
 static void
-refuse_forwarded(struct group *g)
+refuse_waiting(struct group *g)
 {
+	struct host *h = g->host;
+	bool hopeless = h->now.mono_ns - g->served_ns > 2 * h->opt.election_ns;
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->client == 0)
 			answer_error(g, r, WIRE_NO_LEADER, "not the leader");
+		else if (hopeless)
+			answer_error(
+			    g, r, WIRE_NO_LEADER, "no leader is known");
 	}
 }
 
@@ -451,15 +462,19 @@ void
 dispatch_turn(struct group *g)
 {
 	struct host *h = g->host;
+	bool leads = g->st.role == RAFT_LEADER;
 
+	if (leads ||
+	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
+		g->served_ns = h->now.mono_ns;
 	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
 		return;
-	if (g->st.role == RAFT_LEADER) {
+	if (leads) {
 		lead(g);
 		return;
 	}
-	if (g->st.leader == RAFT_NONE || !host_is_linked(h, g->st.leader)) {
-		refuse_forwarded(g);
+	if (g->served_ns != h->now.mono_ns) {
+		refuse_waiting(g);
 		return;
 	}
 	forward_all(g);

@@ -46,25 +46,25 @@ put_le64(uint8_t *p, uint64_t v)
 }
 
 static void
-put_state(struct group *g)
+put_number(struct group *g, enum record_kind kind, uint64_t term, uint64_t n)
 {
-	uint8_t payload[16];
-	struct record r = {.kind = RECORD_STATE,
-	    .term = g->hard.term,
+	uint8_t payload[8];
+	struct record r = {.kind = kind,
+	    .term = term,
 	    .payload = payload,
 	    .len = sizeof(payload)};
 
-	put_le64(payload, g->hard.vote);
-	put_le64(payload + 8, g->commit);
-	g->commit_logged = g->commit;
+	put_le64(payload, n);
 	put_small(g, &r);
 }
 
 void
 group_put_commit(struct group *g)
 {
-	if (g->commit > g->commit_logged)
-		put_state(g);
+	if (g->commit <= g->commit_logged)
+		return;
+	g->commit_logged = g->commit;
+	put_number(g, RECORD_COMMIT, 0, g->commit);
 }
 
 void
@@ -295,7 +295,7 @@ step(struct group *g, const struct raft_event *ev)
 	g->dirty = true;
 	if (o->hard_changed) {
 		g->hard = o->hard;
-		put_state(g);
+		put_number(g, RECORD_STATE, g->hard.term, g->hard.vote);
 	}
 	return o;
 }
@@ -524,6 +524,7 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	raft_status(g->raft, &g->st);
 	g->hard = boot->hard;
 	g->deadline_ns = now.ns;
+	g->served_ns = now.ns;
 	return 0;
 }
 

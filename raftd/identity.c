@@ -173,7 +173,8 @@ identity_write(struct disk *disk, const struct identity *id, struct errtext *et)
 	error = copies_read(disk, copies, &best);
 	if (error == -ENOENT)
 		error = identity_create(disk, id);
-	else if (error == 0 && best < 0)
+	else if (error == 0 &&
+		 (best < 0 || copies[best].sequence == UINT64_MAX))
 		/* Never make a whole identity out of a damaged one. */
 		return errtext(
 		    et, -EBADMSG, "'%s': both copies are damaged", PATH);

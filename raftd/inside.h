@@ -94,7 +94,8 @@ struct group {
 	struct held_queue held;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
 	uint64_t deadline_ns;
-	bool dirty; /* was stepped in this turn */
+	uint64_t served_ns; /* when there was a leader to ask, the last time */
+	bool dirty;	    /* was stepped in this turn */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define NET_BACKLOG 1024
+/* A silent connection is asked whether anybody is there: machines vanish. */
+#define NET_KEEPALIVE_S 60
 #define NET_DESCRIPTORS_MAX 1048576 /* more is of no use to anybody */
 
 static int
@@ -294,7 +296,7 @@ net_listener_close(struct net_listener *l)
 int
 net_accept(const struct net_listener *l)
 {
-	int fd, one = 1;
+	int fd, one = 1, idle = NET_KEEPALIVE_S, every = NET_KEEPALIVE_S / 6;
 
 	do
 		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -306,6 +308,10 @@ net_accept(const struct net_listener *l)
 		    fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		(void)setsockopt(
 		    fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+		(void)setsockopt(
+		    fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+		(void)setsockopt(
+		    fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
 	}
 	return fd;
 }

@@ -22,7 +22,9 @@
 #include "raftd/now.h"
 #include "raftd/outq.h"
 
-#define LOG_REFUSALS_NS 1000000000ull /* of strangers: one a second */
+#define LOG_REFUSALS_MAX 10 /* lines a second about strangers */
+/* Without descriptors, how long until accepting is tried again. */
+#define PEER_ACCEPT_RETRY_NS 100000000ull
 
 /* One socket, whichever side made it. */
 struct chan {
@@ -82,7 +84,9 @@ struct peers {
 	unsigned count;
 	struct inbound_list strangers, linked;
 	unsigned strangers_count;
-	uint64_t refusal_logged_ns;
+	uint64_t refusals_ns; /* the second in which so many were logged */
+	unsigned refusals_logged;
+	uint64_t accept_retry_ns; /* 0: not waiting */
 	struct peers_stat stat;
 };
 
@@ -538,12 +542,14 @@ inbound_refuse(struct inbound *in, uint64_t from, uint64_t msgid,
 	struct mp_buf b;
 
 	ps->stat.refused++;
-	if (t - ps->refusal_logged_ns >= LOG_REFUSALS_NS) {
-		ps->refusal_logged_ns = t;
+	if (t - ps->refusals_ns >= 1000000000) {
+		ps->refusals_ns = t;
+		ps->refusals_logged = 0;
+	}
+	if (ps->refusals_logged++ < LOG_REFUSALS_MAX)
 		log_event(HOST_WARN, "event=link.refused peer=%llu cause=%s",
 		    (unsigned long long)from,
 		    log_quote(quoted, sizeof(quoted), why));
-	}
 	(void)snprintf(e.message, sizeof(e.message), "%s", why);
 	mp_buf_init(&b);
 	frame_put_error(&b, msgid);
@@ -631,6 +637,7 @@ inbound_frames(struct inbound *in)
 	while ((ret = frame_next(&in->chan.reader, &f)) > 0) {
 		if (in->id == 0)
 			return inbound_hello(in, &f);
+		in->peers->stat.messages++;
 		if (host_peer_message(in->peers->host, in->id, &f) < 0) {
 			inbound_end(in, "malformed message");
 			return -1;
@@ -710,6 +717,14 @@ accept_one(struct peers *ps, int fd)
 }
 
 static void
+accept_pause(struct peers *ps, int err)
+{
+	log_event(HOST_ERROR, "event=link.accept error=\"%s\"", strerror(-err));
+	(void)event_del(ps->accept_ev);
+	ps->accept_retry_ns = now().mono_ns + PEER_ACCEPT_RETRY_NS;
+}
+
+static void
 accept_cb(evutil_socket_t lfd, short what, void *arg)
 {
 	struct peers *ps = arg;
@@ -719,8 +734,13 @@ accept_cb(evutil_socket_t lfd, short what, void *arg)
 	(void)what;
 	for (i = 0; i < PEER_STRANGERS_MAX; i++) {
 		fd = net_accept(&ps->listener);
-		if (fd == -EAGAIN || fd == -EMFILE || fd == -ENFILE)
+		if (fd == -EAGAIN)
 			return;
+		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS ||
+		    fd == -ENOMEM) {
+			accept_pause(ps, fd);
+			return;
+		}
 		if (fd >= 0)
 			accept_one(ps, fd);
 	}
@@ -910,6 +930,12 @@ peers_tick(struct peers *ps, struct host_time t)
 	struct peer *p;
 	unsigned i;
 
+	if (ps->accept_retry_ns != 0 && t.mono_ns >= ps->accept_retry_ns) {
+		ps->accept_retry_ns = 0;
+		(void)event_add(ps->accept_ev, NULL);
+	}
+	if (ps->accept_retry_ns != 0)
+		next = ps->accept_retry_ns;
 	for (i = 0; i < ps->count; i++) {
 		p = ps->peer[i];
 		if (p->state == LINK_DOWN && t.mono_ns >= p->redial_ns)

@@ -49,6 +49,7 @@ struct peers;
 
 struct peers_stat {
 	uint64_t dials, links, accepted, refused;
+	uint64_t messages; /* received */
 };
 
 /* Takes ownership of the listener, also on failure. */

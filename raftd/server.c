@@ -28,10 +28,19 @@
 
 /* Descriptors that clients never get: log, peers, resolver, ourselves. */
 #define SERVER_RESERVED_FDS 160
+/*
+ * A message of a peer: the largest entry, or a read of old ones, and what is
+ * around it.  Not by our own value-max: another server's may be larger.
+ */
+#define SERVER_PEER_LEN_MAX \
+	(WIRE_VALUE_LEN_MAX + STORE_READ_MAX + 2 * WIRE_OVERHEAD_MAX)
 /* Turns in a row that storage in place may cause before the loop looks at
  * its sockets again. */
 #define SERVER_TURNS_MAX 4
 #define SERVER_SIGNALS 5
+/* A turn that took in no more than this is quiet: nobody else is likely to
+ * come while the event thread syncs in place. */
+#define SERVER_QUIET_MAX 2
 
 struct server {
 	struct conf *conf;
@@ -53,6 +62,7 @@ struct server {
 	bool stopping, done;
 	uint64_t stop_ns; /* stopping: the grace ends */
 	uint64_t turns;
+	uint64_t input; /* requests and messages so far */
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -288,6 +298,19 @@ earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static bool
+is_quiet(struct server *s)
+{
+	struct service_stat sv;
+	struct peers_stat ps;
+	uint64_t before = s->input;
+
+	service_stat(s->service, &sv);
+	peers_stat(s->peers, &ps);
+	s->input = sv.requests + ps.messages;
+	return s->input - before <= SERVER_QUIET_MAX && !host_busy(s->host);
+}
+
 static void
 turn(struct server *s)
 {
@@ -301,7 +324,7 @@ turn(struct server *s)
 		next = host_turn(s->host, t);
 		s->turns++;
 		/* Disk beside network: whoever is slower begins first. */
-		here = storage_kick(s->storage, !host_busy(s->host));
+		here = storage_kick(s->storage, is_quiet(s));
 		peers_flush(s->peers);
 		service_flush(s->service);
 		if (here)
@@ -345,9 +368,12 @@ open_base(struct server *s)
 
 	if (cfg == NULL)
 		return -ENOMEM;
-	/* One thread has the base; descriptors are never duplicated. */
-	(void)event_config_set_flag(
-	    cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	/*
+	 * One thread has the base.  NOTE: no EPOLL_USE_CHANGELIST, which
+	 * takes a closed descriptor out of epoll too late: what is shared
+	 * with a forked child would go on reporting events for ever.
+	 */
+	(void)event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	s->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	if (s->base == NULL)
@@ -381,8 +407,7 @@ open_sockets(struct server *s, struct errtext *et)
 	struct peers_options opt = {
 	    .id = c->id,
 	    .election_ns = c->election_ns,
-	    .frame_len_max = 2 * (c->value_len_max + WIRE_OVERHEAD_MAX) +
-			     c->inflight_bytes_max,
+	    .frame_len_max = SERVER_PEER_LEN_MAX,
 	    .backlog_bytes_max = c->peer_backlog_max,
 	};
 	struct net_listener peer;
@@ -498,6 +523,16 @@ status_of_open(int err)
 	}
 }
 
+/* A socket's file that cannot be made is a file that cannot be made. */
+static int
+status_of_listen(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -EACCES ||
+		       err == -EROFS
+		   ? EXIT_CREATE
+		   : EXIT_OS;
+}
+
 static int
 complain(int status, const char *cause)
 {
@@ -528,7 +563,7 @@ start(struct server *s)
 	s->has_disk = true;
 	ret = open_sockets(s, &et);
 	if (ret < 0)
-		return complain(EXIT_OS, et.text);
+		return complain(status_of_listen(ret), et.text);
 	ret = storage_new(
 	    s->base, (enum conf_storage)c->storage, stored, s, &s->storage);
 	if (ret < 0)
@@ -547,14 +582,15 @@ start(struct server *s)
 static void
 say_ready(struct server *s)
 {
+	static const char *const mode[] = {"thread", "inline", "auto"};
 	const struct conf *c = s->conf;
+	char list[CONF_CLIENTS_MAX * HOST_ADDR_MAX], quoted[600];
 
+	service_addresses(s->service, list, sizeof(list));
 	log_event(HOST_INFO,
-	    "event=serving id=%llu peer=%s storage=%s unsafe=%s",
+	    "event=serving id=%llu peer=%s client=%s storage=%s unsafe=%s",
 	    (unsigned long long)c->id, c->peer,
-	    c->storage == CONF_STORAGE_THREAD	? "thread"
-	    : c->storage == CONF_STORAGE_INLINE ? "inline"
-						: "auto",
+	    log_quote(quoted, sizeof(quoted), list), mode[c->storage],
 	    c->no_fsync ? "no-fsync" : "none");
 	if (c->ready_fd != UINT64_MAX && notify_ready_fd((int)c->ready_fd) < 0)
 		log_event(HOST_WARN, "event=ready.failed");

@@ -42,6 +42,7 @@ struct conn {
 	bool errors_as_map;
 	bool is_dirty, is_paused, is_writing; /* on which list, armed */
 	struct frame_reader reader;
+	size_t held; /* its reader's memory, as counted in input_bytes */
 	struct outq out;
 	struct event read_ev, write_ev;
 	uint64_t linger_ns;
@@ -72,7 +73,8 @@ struct service {
 	uint32_t open;
 	struct conn_list dirty, paused, linger;
 	struct frame_reader shared; /* its buffer is lent to who reads */
-	size_t output_bytes;	    /* sum over all connections */
+	size_t output_bytes;	    /* sums over all connections */
+	size_t input_bytes;
 	struct service_stat stat;
 };
 
@@ -151,6 +153,7 @@ conn_free(struct conn *c)
 	if (c->state == CONN_LINGER)
 		TAILQ_REMOVE(&s->linger, c, linger);
 	s->output_bytes -= c->out.bytes;
+	s->input_bytes -= c->held;
 	outq_release(&c->out);
 	frame_reader_release(&c->reader);
 	(void)close(c->fd);
@@ -337,6 +340,16 @@ unfinished_msgid(const struct frame_reader *r)
 	return msgid;
 }
 
+/* Nothing more is read from it; it is closed once it has its answer. */
+static void
+end_stream(struct conn *c)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	c->state = CONN_REFUSED;
+	(void)event_del(&c->read_ev);
+}
+
 static void
 refuse_stream(struct conn *c, int err)
 {
@@ -425,6 +438,21 @@ return_buffer(struct conn *c)
 }
 
 static void
+count_held(struct conn *c)
+{
+	struct service *s = c->service;
+
+	s->input_bytes += c->reader.cap - c->held;
+	c->held = c->reader.cap;
+	if (s->input_bytes <= SERVICE_INPUT_TOTAL_MAX ||
+	    c->held <= SERVICE_STASH_MAX || c->state != CONN_OPEN)
+		return;
+	answer_error(c, unfinished_msgid(&c->reader), WIRE_BUSY,
+	    "too many unfinished messages");
+	end_stream(c);
+}
+
+static void
 read_end(struct conn *c, int err)
 {
 	if (err == 0 && (c->requests > 0 || c->out.bytes > 0)) {
@@ -485,6 +513,7 @@ read_cb(evutil_socket_t fd, short what, void *arg)
 	else if (errno != EAGAIN && errno != EINTR)
 		read_end(c, -errno);
 	return_buffer(c);
+	count_held(c);
 }
 
 /* ---- the flush --------------------------------------------------------- */
@@ -501,6 +530,7 @@ begin_linger(struct conn *c)
 	c->linger_bytes = SERVICE_LINGER_BYTES;
 	TAILQ_INSERT_TAIL(&c->service->linger, c, linger);
 	frame_reader_release(&c->reader);
+	count_held(c);
 	if (event_add(&c->read_ev, NULL) < 0)
 		conn_kill(c);
 }
@@ -567,6 +597,7 @@ resume_paused(struct service *s)
 		/* It may go back to the end of the list. */
 		read_frames(c);
 		return_buffer(c);
+		count_held(c);
 		if (c->state == CONN_OPEN && c->pause == 0 &&
 		    event_add(&c->read_ev, NULL) < 0)
 			conn_kill(c);
@@ -806,6 +837,18 @@ service_tick(struct service *s, struct host_time t)
 	return next;
 }
 
+void
+service_addresses(const struct service *s, char *buf, size_t size)
+{
+	size_t len = 0;
+	unsigned i;
+
+	buf[0] = '\0';
+	for (i = 0; i < s->listeners && len < size; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%s%s",
+		    i > 0 ? "," : "", s->listening[i].listener.addr.text);
+}
+
 bool
 service_flushed(const struct service *s)
 {
@@ -818,4 +861,5 @@ service_stat(const struct service *s, struct service_stat *out)
 	*out = s->stat;
 	out->connections = s->open;
 	out->output_bytes = s->output_bytes;
+	out->input_bytes = s->input_bytes;
 }

@@ -32,6 +32,8 @@
 #define SERVICE_LISTENERS_MAX 4
 /* All that clients have not read yet; whoever adds to more is closed. */
 #define SERVICE_OUTPUT_TOTAL_MAX (1024u << 20)
+/* All unfinished messages; the connection that goes beyond is refused. */
+#define SERVICE_INPUT_TOTAL_MAX (512u << 20)
 /* A part of a message up to this leaves the shared buffer by a copy. */
 #define SERVICE_STASH_MAX 4096
 /* After a refusal: so long, so much is still read and dropped, so that the
@@ -58,7 +60,7 @@ struct service;
 struct service_stat {
 	uint64_t connections, accepted, refused;
 	uint64_t requests, malformed, slow; /* slow: closed for not reading */
-	size_t output_bytes;
+	size_t output_bytes, input_bytes;
 };
 
 /* Takes ownership of the listeners, also on failure. */
@@ -75,6 +77,8 @@ void service_send(
 void service_flush(struct service *);
 /* Deadlines; returns the next one (mono_ns), UINT64_MAX for none. */
 uint64_t service_tick(struct service *, struct host_time);
+/* Where it listens, comma-separated, with the ports that were chosen. */
+void service_addresses(const struct service *, char *buf, size_t size);
 /* No new connections from now on. */
 void service_stop_listening(struct service *);
 /* Everything queued has been written. */

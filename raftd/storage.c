@@ -29,6 +29,7 @@ struct storage {
 	int efd;
 	pthread_t thread;
 	bool running;
+	uint64_t last_ns; /* what the last write took that came back */
 	/* shared */
 	pthread_mutex_t lock;
 	pthread_cond_t work;
@@ -192,6 +193,8 @@ return_jobs(struct storage *s, struct store_queue *q)
 	while ((j = STAILQ_FIRST(q)) != NULL) {
 		STAILQ_REMOVE_HEAD(q, link);
 		s->open--;
+		if (j->kind == STORE_WRITE)
+			s->last_ns = j->sync_ns;
 		s->done_cb(j, s->ctx);
 	}
 }
@@ -279,6 +282,9 @@ may_run_in_place(const struct storage *s, bool quiet)
 
 	if (s->mode != CONF_STORAGE_AUTO)
 		return s->mode == CONF_STORAGE_INLINE;
+	/* A disk that has just been slow may be slow again. */
+	if (s->last_ns > STORAGE_INLINE_NS_MAX)
+		return false;
 	return quiet && s->open == 1 && j->kind == STORE_WRITE &&
 	       j->bytes <= STORAGE_INLINE_BYTES_MAX;
 }

@@ -23,7 +23,9 @@
 #include "raftd/store.h"
 
 /* A lone batch up to this may be written in place (storage = auto). */
-#define STORAGE_INLINE_BYTES_MAX (64 * 1024)
+#define STORAGE_INLINE_BYTES_MAX 4096
+/* ... while writes take no longer than this: the event thread waits. */
+#define STORAGE_INLINE_NS_MAX 2000000
 
 struct event_base;
 struct storage;

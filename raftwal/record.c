@@ -36,6 +36,7 @@ kind_is_known(uint32_t kind)
 	case RECORD_STATE:
 	case RECORD_PEER:
 	case RECORD_DAMAGE:
+	case RECORD_COMMIT:
 		return true;
 	default:
 		return false;

@@ -38,14 +38,14 @@ enum record_kind {
 	RECORD_COMMAND = 2, /* payload: method and params as the client sent
 			       them, two MessagePack values back to back */
 	RECORD_CONFIG = 3,  /* payload: members, raftwal(5) */
-	RECORD_STATE = 16,  /* hard state: term is the current term; payload
-			       u64 vote, a server id or 0 for nobody, and
-			       u64 commit, an index known to be committed,
-			       from which replay may go on; both LE */
+	RECORD_STATE = 16,  /* hard state: term is the current term, payload
+			       u64 vote, a server id or 0 for nobody */
 	RECORD_PEER = 17,   /* what is known of a peer; payload u64 id, u64
 			       boot counter, 16 bytes uuid */
 	RECORD_DAMAGE = 18, /* the group's log lost entries that were durable,
 			       or has them again: raftwal(5) */
+	RECORD_COMMIT = 19, /* payload u64 index known to be committed, so
+			       that a restart can apply while it replays */
 };
 
 struct record {

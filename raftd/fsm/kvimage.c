@@ -172,7 +172,7 @@ load_record(struct fsm *f, int (*read)(void *ctx, void *, size_t), void *ctx,
 	if (key_len == 0 || key_len > WIRE_KEY_LEN_MAX ||
 	    value_len > WIRE_VALUE_LEN_MAX)
 		return -EBADMSG;
-	rec = kvstore_record_new(key_len, value_len);
+	rec = kvstore_record_new(key_len, value_len, false);
 	if (rec == NULL)
 		return -ENOMEM;
 	rec->create_rev = get64(head + 6);

@@ -105,7 +105,7 @@ kvstore_reset(struct fsm *f)
 
 	while ((r = tree_next(&pos)) != NULL) {
 		for (; r != NULL; r = older) {
-			older = r->older;
+			older = record_older(r);
 			free(r);
 		}
 	}
@@ -130,7 +130,9 @@ kvstore_free(struct fsm *f)
 static uint64_t
 history_charge(const struct record *r)
 {
-	return sizeof(r) + (r->older == NULL ? 0 : record_size(r->older)) +
+	const struct record *older = record_older(r);
+
+	return sizeof(r) + (older == NULL ? 0 : record_size(older)) +
 	       ((r->flags & RECORD_TOMBSTONE) != 0 ? record_size(r) : 0);
 }
 
@@ -177,9 +179,9 @@ history_pop(struct fsm *f)
 	h->bytes -= history_charge(r);
 	if (!MUTANT(97))
 		f->floor = r->mod_rev;
-	free(r->older);
-	r->older = NULL;
-	if (r->flags == RECORD_TOMBSTONE) {
+	free(record_older(r));
+	record_set_older(r, NULL);
+	if ((r->flags & (RECORD_TOMBSTONE | RECORD_OLD)) == RECORD_TOMBSTONE) {
 		/* Nobody can look behind it any more. */
 		tree_find(&f->tree, r->bytes, r->key_len, &path);
 		assert(tree_record(&f->tree, &path) == r);
@@ -206,27 +208,31 @@ kvstore_at(const struct record *newest, uint64_t rev)
 	const struct record *r = newest;
 
 	while (r != NULL && r->mod_rev > rev)
-		r = r->older;
+		r = record_older(r);
 	return record_is_live(r) ? r : NULL;
 }
 
 /* ---- changes ----------------------------------------------------------- */
 
 struct record *
-kvstore_record_new(size_t key_len, size_t value_len)
+kvstore_record_new(size_t key_len, size_t value_len, bool replaces)
 {
 	struct record *r;
 
 	assert(key_len > 0 && key_len <= WIRE_KEY_LEN_MAX);
 	assert(value_len <= WIRE_VALUE_LEN_MAX);
-	r = malloc(offsetof(struct record, bytes) + key_len + value_len);
+	r = malloc(offsetof(struct record, bytes) + key_len + value_len +
+		   (replaces ? sizeof(r) : 0));
 	if (r == NULL)
 		return NULL;
-	r->older = NULL;
 	r->create_rev = r->mod_rev = r->version = 0;
 	r->value_len = (uint32_t)value_len;
 	r->key_len = (uint16_t)key_len;
 	r->flags = 0;
+	if (replaces) {
+		r->flags = RECORD_OLDER;
+		record_set_older(r, NULL);
+	}
 	return r;
 }
 
@@ -247,7 +253,7 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 		f->keys--;
 		f->bytes -= (uint64_t)cur->key_len + cur->value_len;
 	}
-	r->older = cur;
+	record_set_older(r, cur);
 	cur->flags |= RECORD_OLD;
 	tree_replace(&f->tree, path, r);
 	history_push(&f->history, r);
@@ -274,7 +280,7 @@ kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
 	if (!record_is_live(cur))
 		cur = NULL;
 	head = append && cur != NULL ? cur->value_len : 0;
-	r = kvstore_record_new(key.len, head + value.len);
+	r = kvstore_record_new(key.len, head + value.len, path->found);
 	if (r == NULL)
 		return -ENOMEM;
 	memcpy(r->bytes, key.p, key.len);
@@ -301,12 +307,12 @@ kvstore_delete(struct fsm *f, uint64_t rev, struct tree_path *path)
 	struct record *r;
 
 	assert(record_is_live(cur));
-	r = kvstore_record_new(cur->key_len, 0);
+	r = kvstore_record_new(cur->key_len, 0, true);
 	if (r == NULL)
 		return -ENOMEM;
 	memcpy(r->bytes, cur->bytes, cur->key_len);
 	r->mod_rev = rev;
-	r->flags = RECORD_TOMBSTONE;
+	r->flags |= RECORD_TOMBSTONE;
 	if (enter(f, path, r) < 0) {
 		free(r);
 		return -ENOMEM;
@@ -336,7 +342,7 @@ kvstore_check(const struct fsm *f)
 	struct tree_pos pos = tree_seek(&f->tree, NULL, 0);
 	const struct kv_history *h = &f->history;
 	uint64_t keys = 0, bytes = 0, charge = 0, kept = 0, last = 0;
-	const struct record *r;
+	const struct record *r, *older;
 	size_t i;
 
 	while ((r = tree_next(&pos)) != NULL) {
@@ -346,12 +352,12 @@ kvstore_check(const struct fsm *f)
 			keys++;
 			bytes += (uint64_t)r->key_len + r->value_len;
 		}
-		for (; r != NULL; r = r->older) {
-			if (r->older == NULL &&
-			    (r->flags & RECORD_TOMBSTONE) == 0)
+		for (; r != NULL; r = older) {
+			older = record_older(r);
+			if (older == NULL && (r->flags & RECORD_TOMBSTONE) == 0)
 				break;
 			kept++;
-			if (r->older != NULL && r->older->mod_rev >= r->mod_rev)
+			if (older != NULL && older->mod_rev >= r->mod_rev)
 				return false;
 		}
 	}

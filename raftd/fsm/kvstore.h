@@ -3,9 +3,9 @@
  *
  * Invariants (kvstore_check):
  *  - the tree holds, for each key, its newest version, which may be a
- *    tombstone; what it replaced hangs from `older`, newest first;
- *  - history holds, in the order of their revisions, the versions whose
- *    `older` is not NULL or which are tombstones;
+ *    tombstone; what it replaced hangs from it, newest first;
+ *  - history holds, in the order of their revisions, the versions that
+ *    still have an older one, and tombstones;
  *  - a reader at revision r >= floor finds what the store held at r: the
  *    first version in a key's chain whose mod_rev is at most r;
  *  - sum is the sum, modulo 2^128, of the digests of all live records, so it
@@ -99,7 +99,9 @@ int kvstore_load(
 
 /* For kvimage.c: a record is entered without history. */
 int kvstore_enter(struct fsm *, struct record *); /* takes it if 0 */
-struct record *kvstore_record_new(size_t key_len, size_t value_len);
+/* replaces: with room for an older version. */
+struct record *kvstore_record_new(
+    size_t key_len, size_t value_len, bool replaces);
 void kvstore_reset(struct fsm *);
 
 #endif

@@ -13,13 +13,13 @@
 #	like NAME GOT PATTERN		a pattern of case(1) matches
 #	must_fail NAME STATUS COMMAND...
 #					it ends with this very status, which
-#					the program's page documents; stderr,
-#					not empty for a status above 1, is
-#					left in $T/err
+#					the program's page documents; above 1
+#					it says why, in $T/err or $T/out
 #	wait_for SECONDS COMMAND...	until it succeeds; fails when time is up
 #	skip NAME WHY
 #	lab [raftlab up's arguments]	a cluster, ended with the test
 #	leader				the leader's id
+#	gone PID...			none of these processes runs
 #	child PID			a process to be killed at the end
 #	end				the plan; the last line of each test
 
@@ -119,7 +119,7 @@ must_fail() { # NAME STATUS COMMAND...
 	"$@" >"$T/out" 2>"$T/err"
 	tap_status=$?
 	[ "$tap_status" -eq "$tap_want" ] &&
-	    { [ "$tap_want" -le 1 ] || [ -s "$T/err" ]; }
+	    { [ "$tap_want" -le 1 ] || [ -s "$T/err" ] || [ -s "$T/out" ]; }
 	if ! tap $? "$tap_name"; then
 		note "status $tap_status, want $tap_want with a reason: $*"
 		show "$T/out" "$T/err"
@@ -175,6 +175,16 @@ lab() {
 	fi
 	eval "$(cat "$T/up")"
 	labs="$labs $RAFT_LAB"
+}
+
+# Whether no such process runs; what nobody has waited for yet does not.
+gone() { # PID...
+	for tap_pid; do
+		case $(sed 's/.*) //' "/proc/$tap_pid/stat" 2>/dev/null) in
+		'' | Z*) ;;
+		*) return 1 ;;
+		esac
+	done
 }
 
 # Where a server is served, as raftctl -s wants it.

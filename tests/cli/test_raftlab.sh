@@ -41,7 +41,7 @@ must_fail "start of one that runs" 1 raftlab start 1
 pid=$(pid_of 2)
 ok "kill" raftlab kill 2
 is "it is gone" "$(pid_of 2)" null
-ok "its process, too" sh -c '! kill -0 "$1" 2>/dev/null' _ "$pid"
+ok "its process, too" gone "$pid"
 must_fail "kill of one that is gone" 1 raftlab kill 2
 must_fail "stop of one that is gone" 1 raftlab stop 2
 ok "start" raftlab start 2
@@ -74,7 +74,8 @@ ok "the server starts again" raftlab start 1
 
 pids=$(raftlab ps | jq .pid)
 ok "down --keep" raftlab down --keep
-ok "leaves no process" sh -c 'for p; do ! kill -0 $p || exit 1; done' _ $pids
+# shellcheck disable=SC2086 # several
+ok "leaves no process" gone $pids
 ok "but the data" test -d "$T/lab/1"
 must_fail "up with another number of servers" 73 raftlab up -n 5 -d "$T/lab"
 ok "up goes on with it" raftlab up -d "$T/lab"
@@ -132,7 +133,7 @@ fake 'trap "" TERM; echo ready >&3; while :; do sleep 0.1; done'
 ok "servers that ignore SIGTERM" raftlab up -n 1 -d "$T/f"
 pid=$(raftlab -d "$T/f" ps | jq .pid)
 ok "go down all the same" raftlab -d "$T/f" down
-ok "for good" sh -c '! kill -0 "$1" 2>/dev/null' _ "$pid"
+ok "for good" gone "$pid"
 rm "$T/fake/raftctl"
 must_fail "no raftctl" 127 env PATH=/usr/bin:/bin sh -c \
     'cp "$1" "$2" && exec "$2/raftlab" up' _ "$top/bin/raftlab" "$T"

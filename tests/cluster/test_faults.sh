@@ -74,4 +74,30 @@ end_writers
 nothing_lost "follower away"
 is "its return disturbed nobody" "$(term)" "$term"
 
+# Damage inside a follower's log: it says so, and gets from the others what it
+# cannot vouch for.
+f=$(follower)
+raftlab kill "$f"
+raftwal dump --type entry "$RAFT_LAB/$f" |
+    jq -s -r '.[length / 2 | floor] | [.offset + .len - 4, .file] | @tsv' \
+    >"$T/where"
+read -r offset file <"$T/where"
+printf 'XXXX' | dd of="$RAFT_LAB/$f/$file" bs=1 seek="$offset" conv=notrunc \
+    2>/dev/null
+is "the log of a follower is damaged" "$(raftwal check "$RAFT_LAB/$f" |
+    tail -n 1 | jq .ok)" false
+writers 2 f
+ok "it starts all the same" raftlab start "$f"
+like "and says what it found" "$(grep level=error "$RAFT_LAB/$f.log")" \
+    "*$file*damaged*"
+ok "writes go on" more 50
+end_writers
+nothing_lost "follower damaged"
+raftlab stop "$f"
+is "its log knows of nothing that it lacks" "$(raftwal stat "$RAFT_LAB/$f" |
+    jq -c '.groups[0] | [.damaged, .last == .last_known]')" '[false,true]'
+ok "and it starts from it" sh -c 'raftlab start "$1" &&
+    raftctl -t 10s wait healthy' _ "$f"
+ok "with the same state" wait_for 10 same_digest
+
 end

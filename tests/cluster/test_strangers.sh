@@ -50,10 +50,8 @@ remember
 before_boot=$(raftctl -s "$(client_of "$f")" get --read=stale k)
 stranger -n "$f" -d "$T/clone" -p "unix:$T/clone.peer" -c "unix:$T/clone.c" \
     --bootstrap "$peers"
-clone_noticed() {
-	refused '' || ! kill -0 $stranger 2>/dev/null
-}
-ok "a clone is refused" wait_for 15 clone_noticed
+ok "a clone is refused" wait_for 15 refused clone ||
+    show "$T/stranger.log" "$RAFT_LAB"/*.log
 unchanged "a clone"
 is "a clone: the original serves" \
     "$(raftctl -t 5s -s "$(client_of "$f")" get k)" "a clone"

@@ -3,9 +3,9 @@
 import sys
 
 from pynvim import socket_session
-from pynvim.msgpack_rpc.session import ErrorResponse
 
 session = socket_session(sys.argv[1])
+session.error_wrapper = lambda e: Exception(e[1])
 session.request("put", "from pynvim", "a session")
 print(session.request("get", "from pynvim")["value"])
 print(session.request("get", "nothing here"))

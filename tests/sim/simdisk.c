@@ -107,8 +107,8 @@ buffer_free(struct simdisk *d, uint8_t *b)
 		return;
 	if (d->pool_count == d->pool_cap) {
 		d->pool_cap = d->pool_cap == 0 ? 64 : d->pool_cap * 2;
-		d->pool = must(
-		    realloc(d->pool, d->pool_cap * sizeof(d->pool[0])));
+		d->pool =
+		    must(realloc(d->pool, d->pool_cap * sizeof(d->pool[0])));
 	}
 	d->pool[d->pool_count++] = b;
 }
@@ -145,8 +145,8 @@ page_list(struct inode *n, size_t i)
 	p->listed = true;
 	if (n->dirty_count == n->dirty_cap) {
 		n->dirty_cap = n->dirty_cap == 0 ? 16 : n->dirty_cap * 2;
-		n->dirty = must(
-		    realloc(n->dirty, n->dirty_cap * sizeof(n->dirty[0])));
+		n->dirty =
+		    must(realloc(n->dirty, n->dirty_cap * sizeof(n->dirty[0])));
 	}
 	n->dirty[n->dirty_count++] = (uint32_t)i;
 }
@@ -192,7 +192,7 @@ page_write(struct simdisk *d, struct inode *n, size_t i, size_t at,
 	if (p->now == NULL && is_zero(src, len))
 		return;
 	for (unsigned s = (unsigned)(at / SIMDISK_SECTOR);
-	    s <= (at + len - 1) / SIMDISK_SECTOR; s++)
+	     s <= (at + len - 1) / SIMDISK_SECTOR; s++)
 		sector_dirty(d, n, i, s);
 	if (p->now == NULL) {
 		p->now = buffer_new(d);
@@ -258,8 +258,8 @@ inode_crash(struct simdisk *d, struct inode *n)
 	/* Most crashes are total or leave a torn edge: draw how likely a
 	 * sector is to have reached the platter. */
 	static const uint32_t chance[] = {0, 1000000, 500000, 100000, 900000};
-	uint32_t ppm = chance[prng_below(
-	    &d->prng, sizeof(chance) / sizeof(chance[0]))];
+	uint32_t ppm =
+	    chance[prng_below(&d->prng, sizeof(chance) / sizeof(chance[0]))];
 
 	for (size_t k = 0; k < n->dirty_count; k++) {
 		struct page *p = &n->page[n->dirty[k]];
@@ -276,8 +276,8 @@ inode_crash(struct simdisk *d, struct inode *n)
 			}
 			d->stat.sectors_lost++;
 			if (p->old != NULL)
-				memcpy(p->now + at, p->old + at,
-				    SIMDISK_SECTOR);
+				memcpy(
+				    p->now + at, p->old + at, SIMDISK_SECTOR);
 			else if (p->now != NULL)
 				memset(p->now + at, 0, SIMDISK_SECTOR);
 		}
@@ -349,8 +349,8 @@ names_get(const struct names *t, const char *path)
 
 /* Takes a reference of its own; a name that exists changes its file. */
 static void
-names_set(struct simdisk *d, struct names *t, const char *path,
-    struct inode *inode)
+names_set(
+    struct simdisk *d, struct names *t, const char *path, struct inode *inode)
 {
 	bool found;
 	size_t i = names_find(t, path, &found);
@@ -363,8 +363,8 @@ names_set(struct simdisk *d, struct names *t, const char *path,
 	}
 	if (t->count == t->cap) {
 		t->cap = t->cap == 0 ? 32 : t->cap * 2;
-		t->entry = must(
-		    realloc(t->entry, t->cap * sizeof(t->entry[0])));
+		t->entry =
+		    must(realloc(t->entry, t->cap * sizeof(t->entry[0])));
 	}
 	memmove(&t->entry[i + 1], &t->entry[i],
 	    (t->count - i) * sizeof(t->entry[0]));
@@ -412,8 +412,8 @@ parent_of(const char *path, char dir[SIMDISK_PATH_MAX])
 	if (slash == NULL)
 		snprintf(dir, SIMDISK_PATH_MAX, ".");
 	else
-		snprintf(dir, SIMDISK_PATH_MAX, "%.*s", (int)(slash - path),
-		    path);
+		snprintf(
+		    dir, SIMDISK_PATH_MAX, "%.*s", (int)(slash - path), path);
 }
 
 static bool
@@ -471,7 +471,7 @@ static bool
 op_in_dir(const struct op *op, const char *dir)
 {
 	return in_dir(op->path, dir) ||
-	    (op->kind == OP_RENAME && in_dir(op->to, dir));
+	       (op->kind == OP_RENAME && in_dir(op->to, dir));
 }
 
 static void
@@ -486,8 +486,7 @@ op_add(struct simdisk *d, enum op_kind kind, const char *path, const char *to,
 		/* Longer than any journal waits: the oldest is durable. */
 		op_apply(d, &d->durable, &d->op[0]);
 		inode_unref(d, d->op[0].inode);
-		memmove(&d->op[0], &d->op[1],
-		    --d->op_count * sizeof(d->op[0]));
+		memmove(&d->op[0], &d->op[1], --d->op_count * sizeof(d->op[0]));
 	}
 	op = &d->op[d->op_count++];
 	op->kind = kind;
@@ -504,10 +503,10 @@ ops_crash(struct simdisk *d)
 
 	for (size_t i = 0; i < d->op_count; i++) {
 		struct op *op = &d->op[i];
-		bool keep = mode == 0 ? false
-		    : mode == 1	      ? true
-		    : mode == 2	      ? i < prefix
-				      : prng_ppm(&d->prng, 500000);
+		bool keep = mode == 0	? false
+			    : mode == 1 ? true
+			    : mode == 2 ? i < prefix
+					: prng_ppm(&d->prng, 500000);
 
 		if (keep)
 			op_apply(d, &d->durable, op);
@@ -630,8 +629,7 @@ sim_close(void *ctx, struct disk_file *f)
 }
 
 static int64_t
-sim_read(void *ctx, struct disk_file *f, void *buf, size_t len,
-    uint64_t offset)
+sim_read(void *ctx, struct disk_file *f, void *buf, size_t len, uint64_t offset)
 {
 	struct simdisk *d = ctx;
 	struct inode *n = f->inode;
@@ -694,6 +692,17 @@ write_bytes(struct simdisk *d, struct inode *n, const uint8_t *src, size_t len,
 	}
 }
 
+/* How far a write that did not end well got: whole sectors. */
+static size_t
+part_of(struct simdisk *d, size_t len, uint64_t offset)
+{
+	uint64_t end = offset + prng_below(&d->prng, len + 1);
+
+	if (end < offset + len)
+		end -= end % SIMDISK_SECTOR;
+	return end > offset ? (size_t)(end - offset) : 0;
+}
+
 static int
 sim_write(void *ctx, struct disk_file *f, const void *buf, size_t len,
     uint64_t offset)
@@ -716,13 +725,13 @@ sim_write(void *ctx, struct disk_file *f, const void *buf, size_t len,
 	err = change(d, &part);
 	if (err < 0) {
 		/* Died within: some of it went to the cache. */
-		len = part ? prng_below(&d->prng, len + 1) : 0;
+		len = part ? part_of(d, len, offset) : 0;
 		if (len > 0 && grow(d, f->inode, offset + len) == 0)
 			write_bytes(d, f->inode, buf, len, offset);
 		return err;
 	}
 	if (strikes(d, &d->write_fails_in)) {
-		len = prng_below(&d->prng, len + 1);
+		len = part_of(d, len, offset);
 		if (len > 0 && grow(d, f->inode, offset + len) == 0)
 			write_bytes(d, f->inode, buf, len, offset);
 		return -EIO;
@@ -887,8 +896,8 @@ sim_sync_dir(void *ctx, const char *path)
 }
 
 static int
-sim_list(void *ctx, const char *path,
-    int (*fn)(void *arg, const char *name), void *arg)
+sim_list(void *ctx, const char *path, int (*fn)(void *arg, const char *name),
+    void *arg)
 {
 	struct simdisk *d = ctx;
 	size_t skip = strcmp(path, ".") == 0 ? 0 : strlen(path) + 1;
@@ -1006,6 +1015,12 @@ simdisk_freeze_after(struct simdisk *d, unsigned n)
 	d->freeze_in = n;
 }
 
+void
+simdisk_disarm(struct simdisk *d)
+{
+	d->freeze_in = NEVER;
+}
+
 bool
 simdisk_frozen(const struct simdisk *d)
 {
@@ -1112,9 +1127,8 @@ simdisk_rot(struct simdisk *d, const char *prefix, char *path, size_t size,
 		for (size_t k = 0; k < d->now.count; k++) {
 			struct inode *n = d->now.entry[k].inode;
 
-			if (n == NULL ||
-			    strncmp(d->now.entry[k].path, prefix,
-				strlen(prefix)) != 0)
+			if (n == NULL || strncmp(d->now.entry[k].path, prefix,
+					     strlen(prefix)) != 0)
 				continue;
 			for (size_t i = 0; i < n->pages; i++) {
 				if (n->page[i].now == NULL ||
@@ -1179,15 +1193,13 @@ simdisk_hash(const struct simdisk *d)
 				const uint8_t *b = old ? p->old : p->now;
 				uint64_t w;
 
-				if (b == NULL ||
-				    is_zero(b + s * SIMDISK_SECTOR,
-					SIMDISK_SECTOR))
+				if (b == NULL || is_zero(b + s * SIMDISK_SECTOR,
+						     SIMDISK_SECTOR))
 					continue;
 				h = prng_mix(h, i * PAGE_SECTORS + s);
-				for (size_t o = 0; o < SIMDISK_SECTOR;
-				    o += 8) {
-					memcpy(&w,
-					    b + s * SIMDISK_SECTOR + o, 8);
+				for (size_t o = 0; o < SIMDISK_SECTOR; o += 8) {
+					memcpy(
+					    &w, b + s * SIMDISK_SECTOR + o, 8);
 					h = prng_mix(h, w);
 				}
 			}

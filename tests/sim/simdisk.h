@@ -58,6 +58,7 @@ struct disk *simdisk_table(struct simdisk *);
 void simdisk_crash(struct simdisk *, bool power);
 void simdisk_freeze(struct simdisk *);
 void simdisk_freeze_after(struct simdisk *, unsigned n);
+void simdisk_disarm(struct simdisk *); /* no freeze waits any more */
 bool simdisk_frozen(const struct simdisk *);
 /* Something was written or named that is not yet durable. */
 bool simdisk_dirty(const struct simdisk *);

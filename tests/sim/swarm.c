@@ -34,6 +34,17 @@ fault_name(enum fault f)
 	return faults[f].name;
 }
 
+enum fault
+fault_by_name(const char *name)
+{
+	int f;
+
+	for (f = 0; f < FAULT_COUNT; f++)
+		if (strcmp(faults[f].name, name) == 0)
+			break;
+	return (enum fault)f;
+}
+
 static uint64_t *
 knob(struct swarm *s, const char *name)
 {
@@ -74,8 +85,7 @@ swarm_set(struct swarm_options *o, const char *name, uint64_t value)
 	}
 	if (o->set_count == SWARM_OVERRIDES_MAX)
 		return false;
-	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s",
-	    name);
+	snprintf(o->set[o->set_count].name, sizeof(o->set[0].name), "%s", name);
 	o->set[o->set_count++].value = value;
 	return true;
 }
@@ -95,8 +105,8 @@ one_of(struct prng *p, const uint64_t *values, size_t n)
 {
 	return values[prng_below(p, n)];
 }
-#define ONE_OF(p, ...)                                                        \
-	one_of(p, (const uint64_t[]){__VA_ARGS__},                            \
+#define ONE_OF(p, ...)                             \
+	one_of(p, (const uint64_t[]){__VA_ARGS__}, \
 	    sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 /* lo..hi, each order of magnitude as likely as the next. */
@@ -152,8 +162,12 @@ draw_network(struct swarm *s, struct prng *p)
 	s->loss_ppm = ONE_OF(p, 0, 1000, 10000, 100000, 300000);
 	s->dup_ppm = ONE_OF(p, 0, 1000, 50000, 500000);
 	s->replay_ppm = ONE_OF(p, 0, 0, 1000, 20000);
-	s->dial_ms = magnitude(p, 5, 500);
-	s->link_timeout_ms = magnitude(p, 100, 20000);
+	s->dial_ms = magnitude(p, 1, 500);
+	/* raftd dials anew after a quarter of the election timeout at the
+	 * latest, and asks the kernel to give up on silence after one. */
+	if (s->dial_ms > s->election_us / 4000)
+		s->dial_ms = s->election_us / 4000;
+	s->link_timeout_ms = s->election_us / 1000 * prng_range(p, 1, 4);
 }
 
 static void
@@ -190,6 +204,23 @@ draw_faults(struct swarm *s, struct prng *p, enum profile profile)
 	s->faults |= 1ull << FAULT_HEAL;
 }
 
+/*
+ * Each restart reads the whole log, so many restarts of a long log would eat
+ * the time of many other seeds: a busy nemesis has a shorter run, and one
+ * run has operations in the tens of thousands at most.
+ */
+static void
+bound_work(struct swarm *s)
+{
+	uint64_t ops_max = 30000, least_us;
+
+	if (s->duration_ms > s->nemesis_ms * 400)
+		s->duration_ms = s->nemesis_ms * 400;
+	least_us = s->duration_ms * 1000 * s->clients / ops_max;
+	if (s->think_us < least_us)
+		s->think_us = least_us;
+}
+
 void
 swarm_draw(struct swarm *s, const struct swarm_options *o)
 {
@@ -202,12 +233,14 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
 	s->checks = 1;
+	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
 		uint64_t *k = knob(s, o->set[i].name);
 
 		if (k != NULL)
 			*k = o->set[i].value;
 	}
+	s->faults &= ~o->without;
 	if (s->servers < 1)
 		s->servers = 1;
 	if (s->servers > SIM_SERVERS_MAX - 1)

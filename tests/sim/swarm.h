@@ -26,6 +26,8 @@ enum fault {
 	FAULT_COUNT
 };
 const char *fault_name(enum fault);
+/* FAULT_COUNT: no such fault. */
+enum fault fault_by_name(const char *);
 
 enum profile {
 	PROFILE_NORMAL, /* guarantees.md holds */
@@ -48,6 +50,7 @@ struct swarm_options {
 	enum profile profile;
 	struct swarm_override set[SWARM_OVERRIDES_MAX];
 	unsigned set_count;
+	uint64_t without; /* faults, by bit, that do not happen */
 	/* Steps of the nemesis, by number, that do not happen. */
 	uint32_t drop[SWARM_DROPS_MAX];
 	unsigned drop_count;

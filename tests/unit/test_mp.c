@@ -193,6 +193,10 @@ START_TEST(test_scan_bounds_length)
 	ck_assert_int_eq(mp_scan_feed(&s, head, 3, &got), 0);
 	mp_scan_init(&s, 1002, 0);
 	ck_assert_int_eq(mp_scan_feed(&s, head, 3, &got), -E2BIG);
+	/* what stands behind the limit does not matter */
+	mp_scan_init(&s, 1, 0);
+	ck_assert_int_eq(
+	    mp_scan_feed(&s, (const uint8_t[]){0x91, 0xc1}, 2, &got), -E2BIG);
 	/* not even the head of an integer may cross the limit */
 	mp_scan_init(&s, 2, 0);
 	ck_assert_int_eq(

@@ -1,0 +1,132 @@
+/*
+ * cli.h - the frame of the commands of raftctl: options, one connection, one
+ * time limit, one way to fail.
+ *
+ * A command is a row of the table in cli.c.  Options stand before operands,
+ * those of raftctl itself before or after the command's name.
+ *
+ * Documented in raftctl(1); the usage is printed from the table.
+ */
+#ifndef RAFTCTL_CLI_H
+#define RAFTCTL_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "raftctl/client.h"
+#include "raftctl/output.h"
+
+#define CLI_OPTIONS_MAX 16 /* of one command */
+
+struct cli {
+	const char *program;
+	const struct command *command;
+	const char *endpoints;
+	uint64_t group; /* 0: not given */
+	uint64_t timeout_ms;
+	uint64_t started_ns; /* the timeout is the whole command's */
+	enum output_format format;
+	enum output_encoding encoding;
+	struct client_sync *sync; /* opened by the first call */
+	int status;		  /* with CLI_EXIT */
+};
+
+/* An option of one command: --name, and -letter if that is not 0. */
+struct cli_option {
+	const char *name;
+	int letter;
+	const char *arg; /* NULL: takes none; "[N]": may have one */
+	const char *help;
+};
+
+struct command {
+	const char *name;
+	const char *args; /* operands, as the usage shows them */
+	const char *help;
+	/* argv[0..argc) are what follows the command's name: options and
+	 * operands.  Returns the exit status. */
+	int (*run)(struct cli *, int argc, char **argv);
+	const struct cli_option *options; /* ends with a NULL name */
+};
+
+/* The whole program. */
+int cli_main(int argc, char **argv);
+
+/*
+ * The next option of the command: its place in command->options, its value
+ * in optarg; CLI_OPERANDS when operands begin, at argv[optind]; CLI_EXIT when
+ * the command is over, with cli->status.  Options of raftctl itself are
+ * dealt with inside.
+ */
+enum { CLI_OPERANDS = -1, CLI_EXIT = -2 };
+int cli_next(struct cli *, int argc, char **argv);
+
+/* ---- calls ------------------------------------------------------------ */
+
+/* What is left of the time limit, at least 1. */
+uint32_t cli_left_ms(const struct cli *);
+bool cli_is_late(const struct cli *);
+
+/*
+ * Call and wait, within the time limit.  WIRE_OK, or the error is reported
+ * unless quiet.  The caller releases answer->result.
+ */
+enum wire_status cli_call(struct cli *, const char *method,
+    const struct mp_buf *params, unsigned flags, struct client_answer *);
+/* The same without a word about errors, within at most limit_ms. */
+enum wire_status cli_ask(struct cli *, const char *method,
+    const struct mp_buf *params, unsigned flags, uint64_t limit_ms,
+    struct client_answer *);
+
+/* The options map that ends the params: room for count pairs, and the group
+ * if one was given. */
+void cli_put_options(struct cli *, struct mp_buf *, uint32_t count);
+
+/* ---- the ends --------------------------------------------------------- */
+
+/* Report an error and give its exit status. */
+int cli_error(struct cli *, const struct wire_error *);
+__attribute__((format(printf, 3, 4))) int cli_fail(
+    struct cli *, enum wire_status, const char *fmt, ...);
+/* A file of the user's, by errno: code INPUT (66) or IO (74). */
+enum { CLI_EXIT_INPUT = 66, CLI_EXIT_IO = 74 };
+int cli_fail_file(struct cli *, int status, const char *verb, const char *name);
+/* Bad usage: the reason, and where help is. */
+__attribute__((format(printf, 2, 3))) int cli_usage(
+    struct cli *, const char *fmt, ...);
+
+/* ---- records ---------------------------------------------------------- */
+
+/* For commands whose answer is bytes or nothing: json or fields is asked
+ * for. */
+bool cli_wants_record(const struct cli *);
+extern const struct output_column cli_record_columns[];
+/* A record of the store, and the outcome of a put or delete, as JSON; never
+ * NULL, an object without keys if the bytes are damaged. */
+json_t *cli_record_json(struct cli *, struct mp_span raw);
+json_t *cli_outcome_json(struct cli *, struct mp_span raw);
+void cli_print_outcome(struct cli *, struct mp_span raw);
+/* Print one record in the format asked for, or as a table. */
+void cli_print_one(struct cli *, json_t *, const struct output_column *);
+
+/* ---- the commands ----------------------------------------------------- */
+
+int cmd_get(struct cli *, int, char **);
+int cmd_put(struct cli *, int, char **);
+int cmd_del(struct cli *, int, char **);
+int cmd_ls(struct cli *, int, char **);
+int cmd_status(struct cli *, int, char **);
+int cmd_members(struct cli *, int, char **);
+int cmd_hash(struct cli *, int, char **);
+int cmd_wait(struct cli *, int, char **);
+int cmd_health(struct cli *, int, char **);
+int cmd_doctor(struct cli *, int, char **);
+
+extern const struct cli_option cmd_get_options[];
+extern const struct cli_option cmd_put_options[];
+extern const struct cli_option cmd_del_options[];
+extern const struct cli_option cmd_ls_options[];
+extern const struct cli_option cmd_all_options[];  /* status, hash */
+extern const struct cli_option cmd_none_options[]; /* no own ones */
+
+#endif

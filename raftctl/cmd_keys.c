@@ -1,0 +1,337 @@
+/*
+ * cmd_keys.c - get and put: one key.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "raftctl/cli.h"
+#include "raftctl/units.h"
+
+/* ---- get -------------------------------------------------------------- */
+
+const struct cli_option cmd_get_options[] = {
+    {"read", 0, "MODE", "linearizable, lease or stale"},
+    {"rev", 0, "[=N]", "show the record; with N, as it was at revision N"},
+    {0},
+};
+enum { GET_READ, GET_REV };
+
+struct get_args {
+	const char *mode; /* NULL: the server's default */
+	bool show_record;
+	uint64_t rev; /* 0: now */
+};
+
+static int
+take_get_option(struct cli *cli, int option, struct get_args *a)
+{
+	switch (option) {
+	case GET_READ:
+		if (strcmp(optarg, "linearizable") != 0 &&
+		    strcmp(optarg, "lease") != 0 &&
+		    strcmp(optarg, "stale") != 0)
+			return cli_usage(cli,
+			    "--read is linearizable, lease or stale, not '%s'",
+			    optarg);
+		a->mode = optarg;
+		break;
+	case GET_REV:
+		a->show_record = true;
+		if (optarg != NULL &&
+		    (units_u64(optarg, &a->rev) < 0 || a->rev == 0))
+			return cli_usage(cli, "'%s' is not a revision", optarg);
+		break;
+	}
+	return -1;
+}
+
+static void
+put_get_params(struct cli *cli, struct mp_buf *b, const char *key,
+    const struct get_args *a)
+{
+	mp_put_array(b, 2);
+	mp_put_bin(b, key, strlen(key));
+	cli_put_options(cli, b, (a->mode != NULL) + (a->rev != 0));
+	if (a->mode != NULL)
+		mp_put_kv_str(b, "read", a->mode);
+	if (a->rev != 0)
+		mp_put_kv_u64(b, "rev", a->rev);
+}
+
+/* Print what get answered: the bytes, or the record. */
+static int
+print_get(struct cli *cli, const struct get_args *a, const char *key,
+    struct mp_span raw)
+{
+	struct mp_cur c = mp_cur_span(raw);
+	struct mp_span value;
+	struct mp_map m;
+
+	if (mp_peek(&c) == MP_NIL) {
+		/* the answer is no, which a text needs no words for */
+		if (cli->format == OUTPUT_JSON)
+			return cli_fail(
+			    cli, WIRE_ABSENT, "no such key '%s'", key);
+		return 1;
+	}
+	if (mp_read_mapping(&c, &m) < 0 ||
+	    mp_get_bytes(&m, "value", &value, SIZE_MAX) < 0)
+		return cli_fail(
+		    cli, WIRE_PROTOCOL_ERROR, "the answer is not a record");
+	if (!cli_wants_record(cli) && !a->show_record) {
+		output_bytes(value.p, value.len);
+		return 0;
+	}
+	cli_print_one(cli, cli_record_json(cli, raw), cli_record_columns);
+	return 0;
+}
+
+int
+cmd_get(struct cli *cli, int argc, char **argv)
+{
+	struct get_args a = {0};
+	struct client_answer answer;
+	struct mp_buf params;
+	int option, status;
+
+	while ((option = cli_next(cli, argc, argv)) >= 0) {
+		status = take_get_option(cli, option, &a);
+		if (status >= 0)
+			return status;
+	}
+	if (option == CLI_EXIT)
+		return cli->status;
+	if (argc - optind != 1)
+		return cli_usage(cli, "get takes one key");
+	mp_buf_init(&params);
+	put_get_params(cli, &params, argv[optind], &a);
+	if (cli_call(cli, "get", &params, CLIENT_READ, &answer) == WIRE_OK)
+		status = print_get(cli, &a, argv[optind],
+		    mp_span(answer.result.data, answer.result.len));
+	else
+		status = wire_status_info(answer.status)->exit;
+	mp_buf_release(&params);
+	mp_buf_release(&answer.result);
+	return status;
+}
+
+/* ---- put -------------------------------------------------------------- */
+
+const struct cli_option cmd_put_options[] = {
+    {"if-absent", 0, NULL, "only if there is no such key"},
+    {"if-rev", 0, "N", "only if N changed the key last; 0: if absent"},
+    {"if-value", 0, "VALUE", "only if this is its value"},
+    {"if-changed", 0, NULL, "no new revision if it has this value already"},
+    {"append", 0, NULL, "behind the value that is there"},
+    {"raw-value", 0, NULL, "take '-' and '@FILE' as they are"},
+    {0},
+};
+enum { IF_ABSENT, IF_REV, IF_VALUE, IF_CHANGED, APPEND, RAW_VALUE };
+
+struct bytes {
+	const void *p;
+	size_t len;
+	void *owned;
+};
+
+struct put_args {
+	bool if_absent, if_changed, append, raw_value, has_rev;
+	uint64_t if_rev;
+	const char *if_value;
+	const char *key, *value;
+};
+
+static int
+take_put_option(struct cli *cli, int option, struct put_args *a)
+{
+	switch (option) {
+	case IF_ABSENT:
+		a->if_absent = true;
+		break;
+	case IF_REV:
+		if (units_u64(optarg, &a->if_rev) < 0)
+			return cli_usage(
+			    cli, "--if-rev is a revision, not '%s'", optarg);
+		a->has_rev = true;
+		break;
+	case IF_VALUE:
+		a->if_value = optarg;
+		break;
+	case IF_CHANGED:
+		a->if_changed = true;
+		break;
+	case APPEND:
+		a->append = true;
+		break;
+	case RAW_VALUE:
+		a->raw_value = true;
+		break;
+	}
+	return -1;
+}
+
+/* All that a stream holds.  Negative: go on; else the exit status. */
+static int
+read_stream(struct cli *cli, FILE *f, const char *name, struct bytes *v)
+{
+	size_t cap = 65536, len = 0, n;
+	uint8_t *data = malloc(cap), *more;
+
+	while (data != NULL && (n = fread(data + len, 1, cap - len, f)) > 0) {
+		len += n;
+		if (len > WIRE_VALUE_LEN_MAX) {
+			free(data);
+			return cli_fail(cli, WIRE_TOO_LARGE,
+			    "'%s' is longer than any value may be, %u bytes",
+			    name, WIRE_VALUE_LEN_MAX);
+		}
+		if (len < cap)
+			continue;
+		cap *= 2;
+		more = realloc(data, cap);
+		if (more == NULL)
+			free(data);
+		data = more;
+	}
+	if (data == NULL)
+		return cli_fail(cli, WIRE_BUG, "no memory");
+	if (ferror(f)) {
+		free(data);
+		return cli_fail_file(cli, CLI_EXIT_IO, "read", name);
+	}
+	*v = (struct bytes){data, len, data};
+	return -1;
+}
+
+/* A value as given: itself, '-' or '@FILE'. */
+static int
+read_value(struct cli *cli, const char *arg, bool raw, struct bytes *v)
+{
+	FILE *f;
+	int status;
+
+	*v = (struct bytes){arg, strlen(arg), NULL};
+	if (raw || (arg[0] != '@' && strcmp(arg, "-") != 0))
+		return -1;
+	if (arg[0] == '-')
+		return read_stream(cli, stdin, "-", v);
+	f = fopen(arg + 1, "re");
+	if (f == NULL)
+		return cli_fail_file(cli, CLI_EXIT_INPUT, "open", arg + 1);
+	status = read_stream(cli, f, arg + 1, v);
+	fclose(f);
+	return status;
+}
+
+static void
+put_put_params(struct cli *cli, struct mp_buf *b, const struct put_args *a,
+    const struct bytes *value, const struct bytes *if_value)
+{
+	bool prev = cli_wants_record(cli);
+	uint32_t count = (uint32_t)a->if_absent + a->if_changed + a->append +
+			 a->has_rev + (a->if_value != NULL) + prev;
+
+	mp_put_array(b, 3);
+	mp_put_bin(b, a->key, strlen(a->key));
+	mp_put_bin(b, value->p, value->len);
+	cli_put_options(cli, b, count);
+	if (a->if_absent)
+		mp_put_kv_bool(b, "if_absent", true);
+	if (a->if_changed)
+		mp_put_kv_bool(b, "if_changed", true);
+	if (a->append)
+		mp_put_kv_bool(b, "append", true);
+	if (a->has_rev)
+		mp_put_kv_u64(b, "if_rev", a->if_rev);
+	if (a->if_value != NULL)
+		mp_put_kv_bin(b, "if_value", if_value->p, if_value->len);
+	if (prev)
+		mp_put_kv_bool(b, "prev", true);
+}
+
+/* Why a condition did not hold, for people. */
+static void
+explain_refusal(const struct put_args *a, const struct mp_map *m)
+{
+	struct mp_cur c;
+	struct mp_map prev;
+	uint64_t rev = 0;
+
+	if (mp_get(m, "prev", &c) == 0 && mp_read_mapping(&c, &prev) == 0 &&
+	    mp_get_u64(&prev, "mod_rev", &rev) == 0)
+		fprintf(stderr, "raftctl: not put: '%s' is at revision %llu\n",
+		    a->key, (unsigned long long)rev);
+	else
+		fprintf(stderr, "raftctl: not put: '%s' is absent\n", a->key);
+}
+
+static int
+print_put(struct cli *cli, const struct put_args *a, struct mp_span raw)
+{
+	struct mp_cur c = mp_cur_span(raw);
+	struct mp_map m;
+	bool succeeded;
+
+	if (mp_read_mapping(&c, &m) < 0 ||
+	    mp_get_bool(&m, "succeeded", &succeeded) < 0)
+		return cli_fail(cli, WIRE_PROTOCOL_ERROR,
+		    "the answer does not say whether it was put");
+	if (cli_wants_record(cli))
+		cli_print_outcome(cli, raw);
+	else if (!succeeded)
+		explain_refusal(a, &m);
+	return succeeded ? 0 : 1;
+}
+
+/* Values are read: ask. */
+static int
+do_put(struct cli *cli, const struct put_args *a, const struct bytes *value,
+    const struct bytes *if_value)
+{
+	struct client_answer answer;
+	struct mp_buf params;
+	int status;
+
+	mp_buf_init(&params);
+	put_put_params(cli, &params, a, value, if_value);
+	if (cli_call(cli, "put", &params, 0, &answer) == WIRE_OK)
+		status = print_put(
+		    cli, a, mp_span(answer.result.data, answer.result.len));
+	else
+		status = wire_status_info(answer.status)->exit;
+	mp_buf_release(&params);
+	mp_buf_release(&answer.result);
+	return status;
+}
+
+int
+cmd_put(struct cli *cli, int argc, char **argv)
+{
+	struct put_args a = {0};
+	struct bytes value = {0}, if_value = {0};
+	int option, status;
+
+	while ((option = cli_next(cli, argc, argv)) >= 0) {
+		status = take_put_option(cli, option, &a);
+		if (status >= 0)
+			return status;
+	}
+	if (option == CLI_EXIT)
+		return cli->status;
+	if (argc - optind != 2)
+		return cli_usage(cli, "put takes a key and a value");
+	a.key = argv[optind];
+	a.value = argv[optind + 1];
+	status = read_value(cli, a.value, a.raw_value, &value);
+	if (status < 0 && a.if_value != NULL)
+		status = read_value(cli, a.if_value, a.raw_value, &if_value);
+	if (status < 0)
+		status = do_put(cli, &a, &value, &if_value);
+	free(value.owned);
+	free(if_value.owned);
+	return status;
+}
