@@ -413,7 +413,7 @@ trouble(
 	error = scan_bytes(s, s->at, s->offset, BLOCK, &p);
 	if (error < 0)
 		return error;
-	proven = e.synced > s->sequence || e.later_segment;
+	proven = !MUTANT(60) && (e.synced > s->sequence || e.later_segment);
 	missing =
 	    sector_is_zero(p) || !finished || (known && state == BATCH_TORN);
 	stale = g->copies > 0 && get_le64(p + 8) != g->nonce &&
@@ -423,7 +423,7 @@ trouble(
 		error = torn(s, &e);
 		return error != 0 ? error : LOG_DONE;
 	}
-	return damaged(s, &e, h, known, proven && !MUTANT(60));
+	return damaged(s, &e, h, known, proven);
 }
 
 /* A segment that is shorter than it was made may have held batches. */

@@ -194,7 +194,8 @@ segment_advance(struct wal *w, uint64_t room)
 		error = enlarge(w, f, &size, room);
 	/* raftwal(5): a segment is synced before the next one is used, so
 	 * that anything in the next one vouches for all of this one. */
-	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync) {
+	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync &&
+	    !MUTANT(66)) {
 		error = ops->sync(w->disk.ctx, w->file);
 		if (error < 0)
 			w->error = error;
@@ -277,7 +278,7 @@ segment_resume(struct wal *w, struct scan *s)
 		w->offset = w->size;
 	/* A killed server's last writes may be in the cache only. */
 	error = write_again(w, s);
-	if (error == 0)
+	if (error == 0 && !MUTANT(67))
 		error = ops->sync(w->disk.ctx, f);
 	if (error < 0)
 		return error;
@@ -358,7 +359,7 @@ segment_cut(struct wal *w, struct scan *s)
 	uint64_t at = s->end.offset, end = at + s->end.torn_len;
 	int error;
 
-	if (s->end.torn_len == 0)
+	if (s->end.torn_len == 0 || MUTANT(68))
 		return 0;
 	error = quarantine_copy(w, s);
 	/* Nothing in a torn tail was ever acknowledged: a full disk is no
