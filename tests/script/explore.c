@@ -1062,6 +1062,7 @@ main(int argc, char *argv[])
 		else
 			failed++;
 	}
-	printf("%u passed, %u failed\n", passed, failed);
+	printf(
+	    "1..%u\n%u passed, %u failed\n", passed + failed, passed, failed);
 	return failed == 0 ? 0 : 1;
 }
