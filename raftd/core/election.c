@@ -270,7 +270,11 @@ election_peer_down(struct raft *r, uint64_t peer)
 void
 election_peer_up(struct raft *r, uint64_t peer)
 {
-	if (r->lost != peer)
+	/* A question asked before there was a link went nowhere. */
+	if ((r->role == RAFT_PRECANDIDATE || r->role == RAFT_CANDIDATE) &&
+	    (bit_of(r, peer) & ~(r->yes | r->no)) != 0)
+		ask(r);
+	if (peer == RAFT_NONE || r->lost != peer)
 		return;
 	r->lost = RAFT_NONE;
 	/* It may lead still: give it the time to say so. */

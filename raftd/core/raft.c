@@ -497,6 +497,7 @@ dispatch(struct raft *r, const struct raft_event *ev)
 		election_peer_down(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_PEER_UP:
+		replicate_peer_up(r, ev->u.peer.id);
 		election_peer_up(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_CHANGE:

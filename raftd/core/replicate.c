@@ -267,6 +267,17 @@ replicate_peer_down(struct raft *r, uint64_t peer)
 	progress_probe(p, p->next);
 }
 
+/* What was sent before there was a link went nowhere: probe at once. */
+void
+replicate_peer_up(struct raft *r, uint64_t peer)
+{
+	struct progress *p;
+
+	if (r->role == RAFT_LEADER && peer != r->opt.id &&
+	    (p = members_progress(r, peer)) != NULL)
+		p->waiting = false;
+}
+
 /* ---- leader: sending --------------------------------------------------- */
 
 /* What to send to p next: false if nothing.  *notice: only to tell the commit

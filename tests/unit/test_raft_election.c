@@ -315,6 +315,17 @@ START_TEST(test_refused_rush_is_tried_again_shortly_and_tires)
 }
 END_TEST
 
+START_TEST(test_new_connection_is_asked_at_once)
+{
+	core_start(&c);
+	core_tick(&c, 2 * ELECTION_NS);
+	core_reply(&c, RAFT_PREVOTE_REPLY, 2, 0, 1, false);
+	core_peer(&c, RAFT_EV_PEER_UP, 3);
+	ck_assert_uint_eq(c.out.msg_count, 1);
+	ck_assert_uint_eq(core_sent(&c, RAFT_PREVOTE, 0)->to, 3);
+}
+END_TEST
+
 START_TEST(test_refused_prevote_teaches_the_higher_term)
 {
 	core_start(&c);
@@ -629,6 +640,7 @@ main(void)
 	tcase_add_test(
 	    t, test_closed_connection_of_the_leader_brings_prevotes_soon);
 	tcase_add_test(t, test_refused_rush_is_tried_again_shortly_and_tires);
+	tcase_add_test(t, test_new_connection_is_asked_at_once);
 	tcase_add_test(t, test_refused_prevote_teaches_the_higher_term);
 	tcase_add_test(t, test_prevote_granted_by_one_that_is_behind_counts);
 	tcase_add_test(t, test_prevote_changes_nothing_at_the_voter);
