@@ -55,6 +55,9 @@ struct shadow {
 	uint64_t commit, applied;
 	enum raft_role role;
 	bool looked;
+	uint64_t
+	    heard[SIM_SERVERS_MAX]; /* simulated time of the last message */
+	uint64_t leader_since;
 };
 
 struct checker {
@@ -629,6 +632,7 @@ look_leader(
 		return;
 	}
 	c->leader[term] = s->id;
+	sh->leader_since = sim->now;
 	mark(MARK_ELECTION_WON);
 	if (!durable_majority(sim, &st->config, 0, term, s->id)) {
 		sim_fail(sim,
@@ -651,6 +655,32 @@ look_leader(
 			    s->number + 1, term, t, i,
 			    terms_at(&c->committed, i));
 	}
+}
+
+/* Check-quorum: who has not heard a majority for long does not lead. */
+static void
+look_contact(struct server *s, const struct raft_status *st)
+{
+	struct sim *sim = s->sim;
+	struct shadow *sh = shadow_of(s);
+	uint64_t limit = sim->conf.election_us * SIM_US * 3;
+	unsigned heard = 1;
+
+	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+		return;
+	for (unsigned i = 0; i < sim->conf.servers; i++)
+		heard += i != s->number && sim->now - sh->heard[i] < limit;
+	if (heard * 2 <= sim->conf.servers)
+		sim_fail(sim,
+		    "s%u leads term %" PRIu64
+		    " and has heard no majority for three election timeouts",
+		    s->number + 1, st->hard.term);
+}
+
+void
+check_heard(struct server *s, unsigned from)
+{
+	shadow_of(s)->heard[from] = s->sim->now;
 }
 
 static void
@@ -768,6 +798,8 @@ check_turn(struct server *s)
 	look_log(s, core, &st);
 	if (!sim->failed)
 		look_leader(s, core, &st);
+	if (!sim->failed)
+		look_contact(s, &st);
 	if (!sim->failed)
 		look_commit(s, core, &st);
 	if (!sim->failed)

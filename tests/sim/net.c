@@ -629,6 +629,7 @@ on_deliver(struct sim *sim, struct link *l, const struct event *ev)
 		l->head = (l->head + 1) % l->cap;
 		l->count--;
 		l->backlog -= seg.len;
+		check_heard(to, l->from);
 		ok = receive(sim, l, &seg);
 		garbage = garbage || seg.garbage;
 		free(seg.data);
@@ -667,6 +668,7 @@ on_datagram(struct sim *sim, const struct event *ev)
 	n->free_slot[n->free_count++] = i;
 	if (l->to_up && !l->cut && l->clogged_until <= sim->now &&
 	    server_up(to)) {
+		check_heard(to, d.from);
 		for (size_t at = 0; at < d.len;) {
 			size_t k = judge(
 			    d.data + at, d.len - at, &frame, &type, NULL, NULL);
