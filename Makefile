@@ -49,7 +49,7 @@ CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DRAFTKIT_VERSION='"$(VERSION)"' \
 CFLAGS_ALL = -std=c11 $(WARN) $(OPT) -pthread -MMD -MP $(SANITIZE) \
 	$(FUZZING) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZE) $(FUZZING) $(LDFLAGS)
-LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lbsd -lm
+LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lzstd -lbsd -lm
 TEST_LIBS = -Wl,--as-needed -lcheck -lsubunit -lrt -Wl,--no-as-needed
 
 # What `make deps` installs: all of it in Debian 12.

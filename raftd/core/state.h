@@ -193,6 +193,7 @@ members_progress(struct raft *r, uint64_t id)
 
 /* ---- election.c -------------------------------------------------------- */
 
+void election_start(struct raft *); /* after a start */
 void election_reset(struct raft *); /* a full random timeout from now */
 void election_heard(struct raft *); /* from the leader */
 void election_tick(struct raft *);
