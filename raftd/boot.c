@@ -332,7 +332,8 @@ open_log(struct host *h, struct replay *rp, struct wal_report *report,
 {
 	struct wal_options o = {.segment_size = h->opt.wal_segment_size,
 	    .no_sync = h->opt.no_fsync,
-	    .server_id = h->opt.id};
+	    .server_id = h->opt.id,
+	    .nonce = h->opt.seed};
 	int err;
 
 	err = wal_open(h->disk, &o, replay_cb, rp, &h->wal, report, et);

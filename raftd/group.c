@@ -389,6 +389,15 @@ group_refresh(struct group *g)
 	if (g->dirty)
 		raft_status(g->raft, &g->st);
 	g->dirty = false;
+	if (g->damaged && !g->st.damaged) {
+		g->damaged = false;
+		/* Without the note each start would follow only, until the
+		 * log's own rule finds it whole. */
+		put_number(g, RECORD_DAMAGE, g->hard.term, 0);
+		host_log(g->host, HOST_INFO,
+		    "event=repaired group=%u last=%llu", g->id,
+		    (unsigned long long)g->st.last);
+	}
 }
 
 /* ---- proposals --------------------------------------------------------- */
@@ -522,6 +531,7 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 		return errtext(et, -EINVAL,
 		    "group %u: options or log contradict themselves", g->id);
 	raft_status(g->raft, &g->st);
+	g->damaged = boot->damaged;
 	g->hard = boot->hard;
 	g->deadline_ns = now.ns;
 	g->served_ns = now.ns;

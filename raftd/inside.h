@@ -96,6 +96,7 @@ struct group {
 	uint64_t deadline_ns;
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	bool dirty;	    /* was stepped in this turn */
+	bool damaged;	    /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a

@@ -348,6 +348,18 @@ lost_blind(struct scan *s, const struct evidence *e, const char *why)
 }
 
 static int
+chain_check(struct scan *s, const struct batch_head *h)
+{
+	int error;
+
+	if (MUTANT(61) || !s->chain_known || h->chain == s->chain)
+		return 0;
+	error = problem(s, s->offset, batch_len(h->sectors, h->records_len),
+	    "chain", NULL, "does not follow on the batch before");
+	return error != 0 ? error : blind(s, s->sequence, true);
+}
+
+static int
 damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
     bool known, bool proven)
 {
@@ -377,10 +389,15 @@ damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
 	error = problem(s, s->offset, len, "damaged", NULL, why);
 	if (error != 0)
 		return error;
-	/* The window is ours: the foot may stand in for the head. */
+	/* The window is ours: the foot may stand in for the head, for now. */
 	if (from_foot)
 		memcpy(base, base + len - SECTOR, SECTOR);
-	return batch_take(s, base, h, false);
+	error = chain_check(s, h);
+	if (error == 0)
+		error = batch_take(s, base, h, false);
+	if (from_foot)
+		s->buf_len = 0;
+	return error;
 }
 
 /*
@@ -443,18 +460,6 @@ truncated(struct scan *s)
 }
 
 /* ---- the whole log ----------------------------------------------------- */
-
-static int
-chain_check(struct scan *s, const struct batch_head *h)
-{
-	int error;
-
-	if (MUTANT(61) || !s->chain_known || h->chain == s->chain)
-		return 0;
-	error = problem(s, s->offset, batch_len(h->sectors, h->records_len),
-	    "chain", NULL, "does not follow on the batch before");
-	return error != 0 ? error : blind(s, s->sequence, true);
-}
 
 static int
 step(struct scan *s)

@@ -210,7 +210,7 @@ raft_init(struct raft *r, const struct raft_options *o,
 	/* Rounds are never the same twice, not even in another boot. */
 	r->round_seq = ((o->boot & UINT64_C(0x3fffff)) << 40) + 1;
 	r->leader_heard = now;
-	election_reset(r);
+	election_start(r);
 	return 0;
 }
 
@@ -338,6 +338,8 @@ stale_leader(struct raft *r, const struct raft_msg *m)
 {
 	struct raft_msg *reply;
 
+	if (MUTANT(47))
+		return;
 	if (m->type == RAFT_APPEND) {
 		reply = raft_send(r, RAFT_APPEND_REPLY, m->from);
 		memset(
@@ -498,6 +500,7 @@ dispatch(struct raft *r, const struct raft_event *ev)
 		election_peer_down(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_PEER_UP:
+		replicate_peer_up(r, ev->u.peer.id);
 		election_peer_up(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_CHANGE:

@@ -194,6 +194,7 @@ members_progress(struct raft *r, uint64_t id)
 
 /* ---- election.c -------------------------------------------------------- */
 
+void election_start(struct raft *); /* after a start */
 void election_reset(struct raft *); /* a full random timeout from now */
 void election_heard(struct raft *); /* from the leader */
 void election_tick(struct raft *);
@@ -215,6 +216,7 @@ void replicate_propose(struct raft *, uint32_t count, uint64_t bytes);
 void replicate_persisted(struct raft *);
 void replicate_commit(struct raft *);
 void replicate_peer_down(struct raft *, uint64_t peer);
+void replicate_peer_up(struct raft *, uint64_t peer);
 void replicate_append(struct raft *, const struct raft_msg *);
 void replicate_append_reply(struct raft *, const struct raft_msg *);
 void replicate_heartbeat(struct raft *, const struct raft_msg *);
