@@ -5,6 +5,7 @@
  *	raft.c		start, dispatch, changes of role
  *	election.c	timers, pre-votes, votes
  *	replicate.c	appends, acknowledgements, heartbeats, commit
+ *	snapshot.c	snapshots instead of entries
  *	read.c		read rounds of a leader, reads of a follower
  *	members.c	configurations in force, changes of them
  *	transfer.c	handing leadership over
@@ -220,8 +221,6 @@ void replicate_append(struct raft *, const struct raft_msg *);
 void replicate_append_reply(struct raft *, const struct raft_msg *);
 void replicate_heartbeat(struct raft *, const struct raft_msg *);
 void replicate_heartbeat_reply(struct raft *, const struct raft_msg *);
-void replicate_snapshot(struct raft *, const struct raft_msg *);
-void replicate_snapshot_reply(struct raft *, const struct raft_msg *);
 void replicate_beat(struct raft *, struct progress *);
 /* Who was heard within an election timeout, ourselves included. */
 uint32_t replicate_heard(const struct raft *);
@@ -231,6 +230,13 @@ replicate_ready(const struct raft *r)
 {
 	return r->role == RAFT_LEADER && r->commit >= r->term_start;
 }
+
+/* ---- snapshot.c -------------------------------------------------------- */
+
+void snapshot_piece(struct raft *, const struct raft_msg *);
+void snapshot_reply(struct raft *, const struct raft_msg *);
+void snapshot_saved(struct raft *, uint64_t index);
+void snapshot_received(struct raft *, const struct raft_event *);
 
 /* ---- read.c ------------------------------------------------------------ */
 
