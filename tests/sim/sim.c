@@ -259,10 +259,31 @@ phase_answers(struct sim *sim)
 	}
 }
 
+/* The entries that these have applied, all together. */
+static uint64_t
+applied_by(struct sim *sim, uint32_t who)
+{
+	struct raft_status st;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < sim->conf.servers; i++)
+		if ((who & (1u << i)) && server_status(sim->server[i], &st))
+			sum += st.applied;
+	return sum;
+}
+
 static void
 phase_converge(struct sim *sim)
 {
 	uint32_t who = followers(sim);
+	uint64_t applied = applied_by(sim, who);
+
+	/* Who is thousands of entries behind, two in a message, may take its
+	 * time as long as it gets on. */
+	if (applied > sim->converged) {
+		sim->converged = applied;
+		sim->phase_until = sim->now + elections(sim, CONVERGE_WITHIN);
+	}
 
 	if (who != 0 && has_ready_leader(sim) && check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
