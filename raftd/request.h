@@ -49,6 +49,8 @@ enum request_kind {
 	REQUEST_STATUS,	 /* this server's status */
 	REQUEST_MEMBERS, /* answered by the leader */
 	REQUEST_DISCOVER,
+	REQUEST_SNAPSHOT, /* take one; READY when it is there */
+	REQUEST_COMPACT,  /* and cut the log behind it */
 };
 
 struct request {
