@@ -181,7 +181,8 @@ first_config(struct host *h, struct config_entry *e, struct errtext *et)
 
 	if (n == 0)
 		return errtext(et, -EINVAL,
-		    "the directory is empty and no members were given");
+		    "the directory is empty: neither members nor whom to join "
+		    "were given");
 	memcpy(m, h->opt.bootstrap, n * sizeof(m[0]));
 	qsort(m, n, sizeof(m[0]), compare_members);
 	memset(e, 0, sizeof(*e));
@@ -231,24 +232,10 @@ random_id(const struct host *h, uint8_t *id)
 	memcpy(id, out.digest, IDENTITY_ID_LEN);
 }
 
-/* Index 1, committed, and the state of a fresh server: durable. */
 static int
-write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+write_records(
+    struct host *h, struct replay *rp, struct record *rec, size_t count)
 {
-	static const uint8_t nobody[8] = {0}, one[8] = {1};
-	struct record rec[] = {
-	    {.kind = RECORD_CONFIG,
-		.index = 1,
-		.term = BOOT_TERM,
-		.payload = config->data,
-		.len = (uint32_t)config->len},
-	    {.kind = RECORD_STATE,
-		.term = BOOT_TERM,
-		.payload = nobody,
-		.len = sizeof(nobody)},
-	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
-	};
-	const size_t count = sizeof(rec) / sizeof(rec[0]);
 	size_t size = 0, at = 0;
 	struct iovec iov;
 	uint8_t *buf;
@@ -276,14 +263,66 @@ write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
 	return err;
 }
 
+/* Index 1, committed, and the state of a fresh server: durable. */
+static int
+write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+{
+	static const uint8_t nobody[8] = {0}, one[8] = {1};
+	struct record rec[] = {
+	    {.kind = RECORD_CONFIG,
+		.index = 1,
+		.term = BOOT_TERM,
+		.payload = config->data,
+		.len = (uint32_t)config->len},
+	    {.kind = RECORD_STATE,
+		.term = BOOT_TERM,
+		.payload = nobody,
+		.len = sizeof(nobody)},
+	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
+	};
+
+	return write_records(h, rp, rec, sizeof(rec) / sizeof(rec[0]));
+}
+
+/*
+ * A server that joins begins with nothing.  Its first record says that this
+ * is so: an empty log later on is one that was lost.
+ */
+static int
+write_nothing(struct host *h, struct replay *rp)
+{
+	static const uint8_t nobody[8] = {0};
+	struct record rec = {
+	    .kind = RECORD_STATE, .payload = nobody, .len = sizeof(nobody)};
+
+	return write_records(h, rp, &rec, 1);
+}
+
+/* An identity without a cluster: hello.c gives it one. */
+static int
+create_joining(struct host *h, struct replay *rp, struct errtext *et)
+{
+	struct group *g = h->group;
+
+	random_id(h, h->identity.uuid);
+	h->identity.id = h->opt.id;
+	h->identity.format = IDENTITY_FORMAT;
+	if (g->tail.last > 0 || g->hard.term > 0)
+		return errtext(et, -EBADMSG, "there is a log but no identity");
+	return write_nothing(h, rp);
+}
+
 static int
 create(struct host *h, struct replay *rp, struct errtext *et)
 {
 	struct group *g = h->group;
 	struct config_entry e;
 	struct mp_buf b;
-	int err = first_config(h, &e, et);
+	int err;
 
+	if (h->opt.join_count > 0)
+		return create_joining(h, rp, et);
+	err = first_config(h, &e, et);
 	if (err < 0)
 		return err;
 	mp_buf_init(&b);
@@ -298,7 +337,8 @@ create(struct host *h, struct replay *rp, struct errtext *et)
 	/* A crash after the log's first batch and before the identity. */
 	if (err == 0 && g->tail.last == 0)
 		err = write_first(h, rp, &b);
-	else if (err == 0 && (g->tail.last > 1 || g->config_count != 1))
+	else if (err == 0 && (g->tail.last > 1 ||
+				 g->config[g->config_count - 1].index != 1))
 		err = errtext(et, -EBADMSG, "there is a log but no identity");
 	mp_buf_release(&b);
 	return err;
@@ -317,6 +357,8 @@ new_group(struct host *h)
 	g->host = h;
 	g->id = HOST_GROUP_DEFAULT;
 	g->ops = &kv_ops;
+	/* None, until the log names one: a server that joins begins so. */
+	g->config_count = 1;
 	STAILQ_INIT(&g->held);
 	for (int i = 0; i < REQUEST_STATE_COUNT; i++)
 		TAILQ_INIT(&g->queue[i]);
@@ -332,7 +374,8 @@ open_log(struct host *h, struct replay *rp, struct wal_report *report,
 {
 	struct wal_options o = {.segment_size = h->opt.wal_segment_size,
 	    .no_sync = h->opt.no_fsync,
-	    .server_id = h->opt.id};
+	    .server_id = h->opt.id,
+	    .nonce = h->opt.seed};
 	int err;
 
 	err = wal_open(h->disk, &o, replay_cb, rp, &h->wal, report, et);
@@ -363,15 +406,17 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	    .last = g->tail.last,
 	    .config = config,
 	    .config_index = config_index,
-	    .config_count = g->config_count};
+	    .config_count = 0};
 	size_t n = wal_groups(h->wal, &wg);
 
 	for (size_t i = 0; i < n; i++)
 		if (wg[i].group == g->id)
 			boot.damaged |= wg[i].damaged;
 	for (unsigned i = 0; i < g->config_count; i++) {
-		config[i] = g->config[i].e.config;
-		config_index[i] = g->config[i].index;
+		if (g->config[i].e.config.count == 0)
+			continue;
+		config[boot.config_count] = g->config[i].e.config;
+		config_index[boot.config_count++] = g->config[i].index;
 	}
 	return group_start(g, &boot, et);
 }
@@ -409,8 +454,8 @@ boot_open(struct host *h, struct errtext *et)
 		err = open_log(h, &rp, &report, et);
 	if (err == 0 && fresh)
 		err = create(h, &rp, et);
-	if (err == 0 && h->group->config_count == 0)
-		err = errtext(et, -EBADMSG, "the log has no configuration");
+	if (err == 0 && !fresh && report.records == 0)
+		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
 		h->identity.boot++;
 		h->nonce = XXH3_64bits_withSeed(

@@ -51,7 +51,6 @@ STAILQ_HEAD(store_queue, store_job);
  * Run jobs[0..n) against the log: writes that stand together become one
  * batch; one sync covers all writes.  Fills error, last and out->len.
  * A failed write or sync is in every write job from there on.
- * *syncs counts them, may be NULL.
  */
 void store_run(struct wal *, struct store_job **jobs, size_t n);
 

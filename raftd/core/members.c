@@ -175,7 +175,7 @@ refusal(const struct raft *r, const struct raft_config *c)
 		return "not the leader";
 	/* Ongaro 2015: two leaders could each hold one uncommitted change
 	 * whose quorums do not meet. */
-	if (!replicate_ready(r))
+	if (!replicate_ready(r) && !MUTANT(42))
 		return "nothing of this term is committed yet";
 	if (r->handover.to != RAFT_NONE)
 		return "leadership is being handed over";
@@ -189,7 +189,8 @@ refusal(const struct raft *r, const struct raft_config *c)
 			return "a joint configuration must be left first";
 		if (!same_voters(c, RAFT_VOTER_OLD, now, RAFT_VOTER_NEW))
 			return "the old half is not the configuration in force";
-	} else if (!same_voters(c, RAFT_VOTER_NEW, now, RAFT_VOTER_NEW)) {
+	} else if (!same_voters(c, RAFT_VOTER_NEW, now, RAFT_VOTER_NEW) &&
+		   (now->joint || !r->opt.unsafe_no_joint)) {
 		return now->joint ? "a joint configuration is left for its new"
 				    " half only"
 				  : "voters change through a joint"

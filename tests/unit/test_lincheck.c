@@ -116,6 +116,7 @@ verdict(void)
 /* --- brute force: the definition, as plainly as can be --- */
 
 #define BRUTE_OPS_MAX 8
+#define PROCESSES 4
 #define BRUTE_LEN_MAX 64
 
 struct value {
@@ -217,12 +218,12 @@ random_history(uint64_t *s, unsigned ops_max)
 	static const char *const outs[] = {
 	    NULL, "a", "b", "ab", "ba", "aa", "c", "abb", ""};
 	unsigned f_set = 1 + (unsigned)below(s, 31), n, values_n, p, f;
-	bool is_open[3] = {false, false, false};
+	bool is_open[PROCESSES] = {false};
 	uint64_t r;
 
 	values_n = 1 + (unsigned)below(s, 6);
 	for (n = 0; n < ops_max;) {
-		p = (unsigned)below(s, 3);
+		p = (unsigned)below(s, PROCESSES);
 		if (is_open[p]) {
 			r = below(s, 8);
 			done(p,
@@ -241,7 +242,7 @@ random_history(uint64_t *s, unsigned ops_max)
 		is_open[p] = true;
 		n++;
 	}
-	for (p = 0; p < 3; p++)
+	for (p = 0; p < PROCESSES; p++)
 		if (is_open[p] && below(s, 3) > 0)
 			done(p, HISTORY_OK, outs[below(s, 9)], below(s, 2));
 }
@@ -255,7 +256,7 @@ START_TEST(test_brute_force_agrees)
 
 	memset(&absent, 0, sizeof(absent));
 	absent.is_absent = true;
-	for (i = 0; i < 40000; i++) {
+	for (i = 0; i < 120000; i++) {
 		random_history(&s, 2 + i % (BRUTE_OPS_MAX - 1));
 		want = brute(0, &absent);
 		if (want)
@@ -274,8 +275,8 @@ START_TEST(test_brute_force_agrees)
 		lincheck_release(&h, &res);
 		history_release(&h);
 	}
-	ck_assert_uint_gt(yes, 4000);
-	ck_assert_uint_gt(no, 4000);
+	ck_assert_uint_gt(yes, 12000);
+	ck_assert_uint_gt(no, 12000);
 }
 END_TEST
 
@@ -442,6 +443,22 @@ START_TEST(test_cas_of_null_creates)
 }
 END_TEST
 
+/* Adding nothing to something can wait for when it creates. */
+START_TEST(test_append_of_nothing_creates)
+{
+	call(2, HISTORY_APPEND, "", NULL);
+	call(1, HISTORY_APPEND, "a", NULL);
+	call(3, HISTORY_GET, NULL, NULL);
+	done(3, HISTORY_OK, "a", false);
+	call(3, HISTORY_DELETE, NULL, NULL);
+	done(3, HISTORY_OK, NULL, false);
+	done(1, HISTORY_OK, NULL, false);
+	done(2, HISTORY_OK, NULL, false);
+	get("");
+	ck_assert_int_eq(verdict(), LINCHECK_OK);
+}
+END_TEST
+
 START_TEST(test_window_is_the_shortest_stretch)
 {
 	unsigned i;
@@ -558,6 +575,7 @@ main(void)
 	tcase_add_test(tc, test_refused_cas_tells_what_is_not_there);
 	tcase_add_test(tc, test_unseen_unknown_write_explains_a_refusal);
 	tcase_add_test(tc, test_cas_of_null_creates);
+	tcase_add_test(tc, test_append_of_nothing_creates);
 	tcase_add_test(tc, test_window_is_the_shortest_stretch);
 	tcase_add_test(tc, test_initial_value_may_be_allowed);
 	tcase_add_test(tc, test_hopeless_history_meets_each_limit);

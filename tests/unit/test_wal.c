@@ -207,6 +207,22 @@ START_TEST(test_failed_write_is_final)
 }
 END_TEST
 
+/* Neither is the sync of a segment that is made ready. */
+START_TEST(test_failed_sync_of_the_next_segment_is_final)
+{
+	int more;
+
+	do {
+		mem->fail_sync = -EIO;
+		more = wal_prepare(wal);
+	} while (more == 1);
+	ck_assert_int_eq(more, -EIO);
+	mem->fail_sync = 0;
+	ck_assert_int_eq(wal_prepare(wal), -EIO);
+	ck_assert_int_eq(put(1, RECORD_NOOP, 1, 1, 0), -EIO);
+}
+END_TEST
+
 /* raft-bugs 67: no space is no failure; it goes on when there is some. */
 START_TEST(test_full_disk_is_not_final)
 {
@@ -508,6 +524,7 @@ main(void)
 	tcase_add_test(t, test_read_gives_entries_as_written);
 	tcase_add_test(t, test_read_of_changed_bytes_says_so);
 	tcase_add_test(t, test_failed_sync_is_final);
+	tcase_add_test(t, test_failed_sync_of_the_next_segment_is_final);
 	tcase_add_test(t, test_failed_write_is_final);
 	tcase_add_test(t, test_full_disk_is_not_final);
 	tcase_add_test(t, test_prepare_makes_the_next_segment_in_steps);
