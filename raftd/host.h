@@ -184,6 +184,8 @@ bool host_busy(const struct host *);
 
 /* Going down: new requests are refused with STOPPING. */
 void host_stop(struct host *);
+/* This server was removed from its cluster and has no business any more. */
+bool host_removed(const struct host *);
 /* Nothing of what was accepted before host_stop() is open any more. */
 bool host_drained(const struct host *);
 
