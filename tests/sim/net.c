@@ -254,6 +254,7 @@ on_dial(struct sim *sim, struct link *l)
 		sim_say(
 		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
+		host_link_failed(from->host, to->id, why);
 		dial_in(sim, l, sim->conf.election_us * SIM_US / 4);
 		return;
 	}
@@ -264,6 +265,7 @@ on_dial(struct sim *sim, struct link *l)
 	frame_reader_release(&l->reader);
 	frame_reader_init(&l->reader, FRAME_LEN_MAX);
 	mark(MARK_LINK_UP);
+	host_peer_linked(to->host, from->id, server_time(to));
 	host_link_up(from->host, to->id);
 }
 
