@@ -123,6 +123,12 @@ int cmd_hash(struct cli *, int, char **);
 int cmd_wait(struct cli *, int, char **);
 int cmd_health(struct cli *, int, char **);
 int cmd_doctor(struct cli *, int, char **);
+int cmd_add(struct cli *, int, char **);
+int cmd_change(struct cli *, int, char **); /* promote, demote, remove */
+int cmd_replace(struct cli *, int, char **);
+int cmd_set(struct cli *, int, char **);
+int cmd_tune(struct cli *, int, char **);
+int cmd_transfer(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];
@@ -130,5 +136,8 @@ extern const struct cli_option cmd_del_options[];
 extern const struct cli_option cmd_ls_options[];
 extern const struct cli_option cmd_all_options[];  /* status, hash */
 extern const struct cli_option cmd_none_options[]; /* no own ones */
+extern const struct cli_option cmd_add_options[];
+extern const struct cli_option cmd_change_options[];
+extern const struct cli_option cmd_tune_options[];
 
 #endif

@@ -160,6 +160,8 @@ serve(struct group *g, struct request *r)
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:
+	case REQUEST_CHANGE:
+	case REQUEST_TRANSFER:
 		status =
 		    g->ops->query(g->fsm, r->method, r->params, reply, &err);
 		break;

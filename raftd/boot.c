@@ -115,6 +115,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
 		g->config_count--;
+	if (g->config_count == 0) {
+		g->config[0] = (struct config_at){0};
+		g->config_count = 1;
+	}
 	rp->entries++;
 	if (r->kind != RECORD_CONFIG)
 		return 0;
@@ -208,7 +212,8 @@ first_config(struct host *h, struct config_entry *e, struct errtext *et)
 
 	if (n == 0)
 		return errtext(et, -EINVAL,
-		    "the directory is empty and no members were given");
+		    "the directory is empty: neither members nor whom to join "
+		    "were given");
 	memcpy(m, h->opt.bootstrap, n * sizeof(m[0]));
 	qsort(m, n, sizeof(m[0]), compare_members);
 	memset(e, 0, sizeof(*e));
@@ -258,24 +263,10 @@ random_id(const struct host *h, uint8_t *id)
 	memcpy(id, out.digest, IDENTITY_ID_LEN);
 }
 
-/* Index 1, committed, and the state of a fresh server: durable. */
 static int
-write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+write_records(
+    struct host *h, struct replay *rp, struct record *rec, size_t count)
 {
-	static const uint8_t nobody[8] = {0}, one[8] = {1};
-	struct record rec[] = {
-	    {.kind = RECORD_CONFIG,
-		.index = 1,
-		.term = BOOT_TERM,
-		.payload = config->data,
-		.len = (uint32_t)config->len},
-	    {.kind = RECORD_STATE,
-		.term = BOOT_TERM,
-		.payload = nobody,
-		.len = sizeof(nobody)},
-	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
-	};
-	const size_t count = sizeof(rec) / sizeof(rec[0]);
 	size_t size = 0, at = 0;
 	struct iovec iov;
 	uint8_t *buf;
@@ -303,14 +294,66 @@ write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
 	return err;
 }
 
+/* Index 1, committed, and the state of a fresh server: durable. */
+static int
+write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+{
+	static const uint8_t nobody[8] = {0}, one[8] = {1};
+	struct record rec[] = {
+	    {.kind = RECORD_CONFIG,
+		.index = 1,
+		.term = BOOT_TERM,
+		.payload = config->data,
+		.len = (uint32_t)config->len},
+	    {.kind = RECORD_STATE,
+		.term = BOOT_TERM,
+		.payload = nobody,
+		.len = sizeof(nobody)},
+	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
+	};
+
+	return write_records(h, rp, rec, sizeof(rec) / sizeof(rec[0]));
+}
+
+/*
+ * A server that joins begins with nothing.  Its first record says that this
+ * is so: an empty log later on is one that was lost.
+ */
+static int
+write_nothing(struct host *h, struct replay *rp)
+{
+	static const uint8_t nobody[8] = {0};
+	struct record rec = {
+	    .kind = RECORD_STATE, .payload = nobody, .len = sizeof(nobody)};
+
+	return write_records(h, rp, &rec, 1);
+}
+
+/* An identity without a cluster: hello.c gives it one. */
+static int
+create_joining(struct host *h, struct replay *rp, struct errtext *et)
+{
+	struct group *g = h->group;
+
+	random_id(h, h->identity.uuid);
+	h->identity.id = h->opt.id;
+	h->identity.format = IDENTITY_FORMAT;
+	if (g->tail.last > 0 || g->hard.term > 0)
+		return errtext(et, -EBADMSG, "there is a log but no identity");
+	return write_nothing(h, rp);
+}
+
 static int
 create(struct host *h, struct replay *rp, struct errtext *et)
 {
 	struct group *g = h->group;
 	struct config_entry e;
 	struct mp_buf b;
-	int err = first_config(h, &e, et);
+	int err;
 
+	if (h->opt.join_count > 0)
+		return create_joining(h, rp, et);
+	err = first_config(h, &e, et);
 	if (err < 0)
 		return err;
 	mp_buf_init(&b);
@@ -325,7 +368,8 @@ create(struct host *h, struct replay *rp, struct errtext *et)
 	/* A crash after the log's first batch and before the identity. */
 	if (err == 0 && g->tail.last == 0)
 		err = write_first(h, rp, &b);
-	else if (err == 0 && (g->tail.last > 1 || g->config_count != 1))
+	else if (err == 0 && (g->tail.last > 1 ||
+				 g->config[g->config_count - 1].index != 1))
 		err = errtext(et, -EBADMSG, "there is a log but no identity");
 	mp_buf_release(&b);
 	return err;
@@ -347,6 +391,8 @@ new_group(struct host *h)
 	g->snap = calloc(1, sizeof(*g->snap));
 	if (g->snap == NULL)
 		return -ENOMEM;
+	/* None, until the log names one: a server that joins begins so. */
+	g->config_count = 1;
 	STAILQ_INIT(&g->held);
 	for (int i = 0; i < REQUEST_STATE_COUNT; i++)
 		TAILQ_INIT(&g->queue[i]);
@@ -394,7 +440,7 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	    .last = g->tail.last,
 	    .config = config,
 	    .config_index = config_index,
-	    .config_count = g->config_count};
+	    .config_count = 0};
 	size_t n = wal_groups(h->wal, &wg);
 	bool reset;
 	int err = snapboot_match(
@@ -406,7 +452,6 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 		boot.run_count = 0;
 		boot.last = boot.first - 1;
 		boot.hard = g->hard;
-		boot.config_count = g->config_count;
 	}
 	if (boot.commit < boot.first - 1)
 		boot.commit = boot.first - 1;
@@ -417,8 +462,10 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 		if (wg[i].group == g->id)
 			boot.damaged |= wg[i].damaged;
 	for (unsigned i = 0; i < g->config_count; i++) {
-		config[i] = g->config[i].e.config;
-		config_index[i] = g->config[i].index;
+		if (g->config[i].e.config.count == 0)
+			continue;
+		config[boot.config_count] = g->config[i].e.config;
+		config_index[boot.config_count++] = g->config[i].index;
 	}
 	return group_start(g, &boot, et);
 }
@@ -461,12 +508,12 @@ boot_open(struct host *h, struct errtext *et)
 	}
 	if (err == 0 && fresh)
 		err = create(h, &rp, et);
-	if (err == 0 && h->group->config_count == 0 && rp.has_start) {
+	if (err == 0 && h->group->config_count == 1 &&
+	    h->group->config[0].e.config.count == 0 && rp.has_start)
 		h->group->config[0] = rp.start_config;
-		h->group->config_count = 1;
-	}
-	if (err == 0 && h->group->config_count == 0)
-		err = errtext(et, -EBADMSG, "the log has no configuration");
+	if (err == 0 && !fresh && report.records == 0 &&
+	    h->group->applied_at_boot == 0)
+		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
 		h->identity.boot++;
 		h->nonce = XXH3_64bits_withSeed(

@@ -20,7 +20,9 @@ may_move(enum request_state from, enum request_state to)
 	static const uint8_t allowed[REQUEST_STATE_COUNT] = {
 	    [REQUEST_FREE] = 1 << REQUEST_WAITING | 1 << REQUEST_READY,
 	    [REQUEST_WAITING] = 1 << REQUEST_PENDING | 1 << REQUEST_FORWARDED |
-				1 << REQUEST_READING | 1 << REQUEST_READY,
+				1 << REQUEST_READING | 1 << REQUEST_READY |
+				1 << REQUEST_CHANGING,
+	    [REQUEST_CHANGING] = 1 << REQUEST_WAITING,
 	    [REQUEST_PENDING] = 1 << REQUEST_WAITING,
 	    [REQUEST_FORWARDED] = 1 << REQUEST_WAITING,
 	    [REQUEST_READING] = 1 << REQUEST_READY | 1 << REQUEST_WAITING,
@@ -95,6 +97,7 @@ finish(struct group *g, struct request *r)
 {
 	count_bytes(g, r, false);
 	unqueue(g, r);
+	members_forget(g, r);
 	request_free(&g->host->pool, r);
 }
 
@@ -190,6 +193,8 @@ classify(struct request *r)
 	} own[] = {
 	    {"status", REQUEST_STATUS},
 	    {"members", REQUEST_MEMBERS},
+	    {"member.change", REQUEST_CHANGE},
+	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
 	    {"snapshot", REQUEST_SNAPSHOT},
 	    {"compact", REQUEST_COMPACT},
@@ -356,6 +361,8 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_COMMAND:
 	case REQUEST_QUERY:
 	case REQUEST_MEMBERS:
+	case REQUEST_CHANGE:
+	case REQUEST_TRANSFER:
 		dispatch_move(g, r, REQUEST_WAITING);
 		break;
 	case REQUEST_SNAPSHOT:
@@ -414,6 +421,19 @@ forward_all(struct group *g)
 	}
 }
 
+/* min_insync: a write that too few would keep is not taken at all. */
+static void
+refuse_writes(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp)
+		if (r->kind == REQUEST_COMMAND)
+			answer_error(g, r, WIRE_BUSY,
+			    "fewer than %llu voters are in sync",
+			    (unsigned long long)g->host->opt.min_insync);
+}
+
 static void
 lead(struct group *g)
 {
@@ -426,6 +446,8 @@ lead(struct group *g)
 			dispatch_move(g, r, REQUEST_READY);
 		}
 	}
+	if (!members_enough(g))
+		refuse_writes(g);
 	if (h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX)
 		group_propose(g);
 	group_read(g);
@@ -458,6 +480,9 @@ refuse_waiting(struct group *g)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->client == 0)
 			answer_error(g, r, WIRE_NO_LEADER, "not the leader");
+		else if (g->removed)
+			answer_error(g, r, WIRE_NO_LEADER,
+			    "this server was removed from the cluster");
 		else if (hopeless)
 			answer_error(
 			    g, r, WIRE_NO_LEADER, "no leader is known");
@@ -487,6 +512,14 @@ dispatch_turn(struct group *g)
 	group_read(g);
 }
 
+/* Sent twice it might be done twice. */
+static bool
+changes_state(const struct request *r)
+{
+	return r->kind == REQUEST_COMMAND || r->kind == REQUEST_CHANGE ||
+	       r->kind == REQUEST_TRANSFER;
+}
+
 void
 dispatch_lost_peer(struct group *g, uint64_t peer)
 {
@@ -495,7 +528,7 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (r->kind == REQUEST_COMMAND)
+		if (changes_state(r))
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
 		else
@@ -554,8 +587,12 @@ expire(struct group *g, struct request *r)
 		    "time",
 		    (unsigned long long)r->index);
 		break;
+	case REQUEST_CHANGING:
+		answer_error(g, r, WIRE_UNKNOWN,
+		    "begun, and not seen to its end in time");
+		break;
 	case REQUEST_FORWARDED:
-		if (r->kind == REQUEST_COMMAND)
+		if (changes_state(r))
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader did not answer in time");
 		else

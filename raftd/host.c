@@ -69,6 +69,29 @@ host_peer(struct host *h, uint64_t id)
 	return NULL;
 }
 
+struct peer *
+host_peer_make(struct host *h, uint64_t id)
+{
+	struct peer *p = host_peer(h, id);
+
+	if (p != NULL)
+		return p;
+	if (h->peer_count < HOST_MEMBERS_MAX) {
+		p = &h->peer[h->peer_count++];
+	} else {
+		/* In place of one that has left. */
+		for (unsigned i = 0; i < h->peer_count && p == NULL; i++)
+			if (config_find(group_config(h->group), h->peer[i].id) <
+				0 &&
+			    !h->peer[i].link_up && !h->peer[i].linked_in)
+				p = &h->peer[i];
+		if (p == NULL)
+			return NULL;
+	}
+	*p = (struct peer){.id = id};
+	return p;
+}
+
 bool
 host_is_linked(const struct host *h, uint64_t peer)
 {
@@ -113,6 +136,7 @@ host_link_up(struct host *h, uint64_t peer)
 	if (p == NULL)
 		return;
 	p->link_up = true;
+	p->cause[0] = '\0';
 	put_event(h, RAFT_EV_PEER_UP, peer);
 }
 
@@ -136,7 +160,31 @@ host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
 	if (p == NULL || !p->linked_in)
 		return;
 	p->linked_in = false;
+	h->group->links_stale = true;
 	put_event(h, RAFT_EV_PEER_DOWN, peer);
+}
+
+/*
+ * Those who know that this server was removed say so, and only the committed
+ * configuration makes them.  Nobody wants to hear from it any more.
+ */
+void
+host_link_failed(struct host *h, uint64_t peer, const char *cause)
+{
+	struct group *g = h->group;
+	struct peer *p = host_peer(h, peer);
+
+	if (p == NULL)
+		return;
+	(void)snprintf(p->cause, sizeof(p->cause), "%s", cause);
+	if (g->removed || strstr(cause, HELLO_REMOVED) == NULL)
+		return;
+	g->removed = true;
+	g->links_stale = true;
+	host_log(h, HOST_WARN,
+	    "event=removed group=%u text=\"server %llu says that this server "
+	    "was removed from the cluster: it may be stopped\"",
+	    g->id, (unsigned long long)peer);
 }
 
 /* ---- input ------------------------------------------------------------- */
@@ -507,6 +555,7 @@ host_turn(struct host *h, struct host_time now)
 		group_step(g, &tick);
 	}
 	group_refresh(g);
+	members_turn(g);
 	dispatch_turn(g);
 	/* Hand to storage before sending: the disk starts earlier.  What is
 	 * committed rides along, so that replay need not ask anybody. */

@@ -70,6 +70,13 @@ struct host_options {
 	const char *cluster; /* name, enters the cluster id; may be NULL */
 	struct host_member bootstrap[HOST_MEMBERS_MAX];
 	unsigned bootstrap_count;
+	/* Or, instead: members of a cluster that will add this server. */
+	char join[HOST_MEMBERS_MAX][HOST_ADDR_MAX];
+	unsigned join_count;
+	uint64_t priority;   /* ours, where the configuration says nothing */
+	uint64_t min_insync; /* voters; with fewer writes are refused, 0 off */
+	bool early_vote;     /* --unsafe-early-vote */
+	bool no_joint;	     /* --unsafe-no-joint */
 };
 
 enum host_log_level { HOST_ERROR, HOST_WARN, HOST_INFO, HOST_DEBUG };
@@ -85,7 +92,9 @@ struct host_env {
 	/* Bytes queued to it and not yet taken by the kernel; SIZE_MAX when
 	 * there is no link. */
 	size_t (*peer_backlog)(void *ctx, uint64_t peer);
-	/* The members changed, or were read: links to make and to drop. */
+	/* The members changed, or were read: links to make and to drop, those
+	 * in the other direction too.  Not only members: whoever may be added
+	 * and whoever linked to us without our knowing it yet. */
 	void (*peers_changed)(
 	    void *ctx, const struct host_member *, unsigned count);
 	/* Answer (a whole frame).  Dropped if the client has gone. */
@@ -139,7 +148,9 @@ unsigned host_pause(const struct host *);
 /*
  * A peer's side of the handshake was read: may it be linked?  NULL yes, else
  * why not (static text), which is sent back and logged.  Nothing changes
- * when it is refused.
+ * when it is refused.  A server that was started to join takes the cluster's
+ * identity here, from the first member that was told to add it, and makes it
+ * durable before it answers.
  */
 struct host_hello {
 	uint64_t protocol_min, protocol_max;
@@ -148,6 +159,7 @@ struct host_hello {
 	uint64_t id, to; /* who speaks, whom it believes it speaks to */
 	uint64_t boot;	 /* boot counter */
 	uint64_t nonce;	 /* random, of this boot */
+	uint64_t priority;
 	char address[HOST_ADDR_MAX];
 	/* where its clients are served, comma-separated */
 	char client[4 * HOST_ADDR_MAX];
@@ -163,6 +175,8 @@ void host_peer_linked(struct host *, uint64_t peer, struct host_time);
 /* Our link to a peer is up (messages may be sent), or has gone. */
 void host_link_up(struct host *, uint64_t peer);
 void host_link_down(struct host *, uint64_t peer);
+/* Why our link to a peer could not be made. */
+void host_link_failed(struct host *, uint64_t peer, const char *cause);
 /* The link on which a peer sends to us has closed. */
 void host_peer_gone(struct host *, uint64_t peer, struct host_time);
 /* A message from a linked peer: 0, or -EPROTO: close the link. */

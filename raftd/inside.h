@@ -10,6 +10,8 @@
  *	apply.c	    committed entries to the state machine, answers
  *	dispatch.c  requests: what they are, where they wait
  *	hello.c	    the handshake of peers
+ *	members.c   changes of members, who should lead
+ *	plan.c	    where a change leads and by which steps
  *	status.c    what can be looked at
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
@@ -22,6 +24,7 @@
 #include "raftd/fsm/fsm.h"
 #include "raftd/host.h"
 #include "raftd/message.h"
+#include "raftd/plan.h"
 #include "raftd/request.h"
 #include "raftd/tail.h"
 
@@ -35,6 +38,11 @@
 #define SWEEP_NS (50u * 1000 * 1000) /* between looks at time limits */
 #define GROUP_CONFIGS_MAX 64 /* that wait for their commit, with the last */
 #define FSYNC_SAMPLES 256
+#define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
+/* What a server that was removed hears from those who know. */
+#define HELLO_REMOVED "removed from the cluster"
+/* What a server that was removed hears from those who know. */
+#define HELLO_REMOVED "removed from the cluster"
 
 /* What is known of another server, kept over restarts (RECORD_PEER). */
 struct peer {
@@ -44,6 +52,9 @@ struct peer {
 	/* of this run */
 	uint64_t nonce; /* 0: not met in this run */
 	char client[4 * HOST_ADDR_MAX];
+	char address[HOST_ADDR_MAX]; /* as its hello has it */
+	char cause[128]; /* why our link to it could not be made, last */
+	uint64_t priority;
 	bool link_up;	/* ours to it */
 	bool linked_in; /* its to us */
 	uint64_t heard_ns;
@@ -73,6 +84,22 @@ struct catchup {
 };
 
 struct snapshots; /* snapshot.h */
+/* The change of members that this server, leading, carries out. */
+struct change_state {
+	struct request *request; /* whoever asked; NULL: nobody waits */
+	struct change change;
+	bool linking;	   /* ADD: the link to it is not up yet */
+	uint64_t until_ns; /* linking */
+	uint64_t index;	   /* of the configuration proposed last, 0: none */
+	uint64_t term;
+};
+
+struct transfer_state {
+	struct request *request; /* NULL: nobody waits */
+	uint64_t to;		 /* RAFT_NONE: whoever */
+	uint64_t term;		 /* in which it was asked for */
+	uint64_t tried_ns;	 /* by us, for a better priority */
+};
 
 struct group {
 	struct host *host;
@@ -102,8 +129,13 @@ struct group {
 	struct catchup catchup[RAFT_MEMBERS_MAX];
 	uint64_t deadline_ns;
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
-	bool dirty;	    /* was stepped in this turn */
-	bool damaged;	    /* and the log has a note of it */
+	struct change_state change;
+	struct transfer_state transfer;
+	uint64_t leads_ns; /* since when we lead; 0: we do not */
+	bool links_stale;  /* whom to link with may have changed */
+	bool removed;	   /* were told so: quiet from now on */
+	bool dirty;	   /* was stepped in this turn */
+	bool damaged;	   /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -166,6 +198,8 @@ void host_submit(struct host *, struct store_job *);
 struct store_job *host_job(struct host *); /* NULL without memory */
 struct peer *host_peer(struct host *, uint64_t id);
 bool host_is_linked(const struct host *, uint64_t peer);
+/* Known or new; NULL without room for another one. */
+struct peer *host_peer_make(struct host *, uint64_t id);
 
 /* boot.c */
 int boot_open(struct host *, struct errtext *);
@@ -193,6 +227,12 @@ void group_put_peer(struct group *, const struct peer *);
 int group_config_push(
     struct group *, uint64_t index, const struct config_entry *);
 void group_peers_changed(struct group *);
+/* The configuration in force. */
+const struct config_entry *group_config(const struct group *);
+/* Proposes a configuration: NULL, or why the core does not take it. */
+const char *group_change(struct group *, const struct config_entry *);
+/* false: rejected */
+bool group_transfer(struct group *, uint64_t to);
 
 /* feed.c */
 void feed_peers(struct group *);
@@ -222,6 +262,18 @@ void answer_failed(struct group *, struct request *, const struct wire_error *);
 /* Only send: the request is not of the pool. */
 void answer_send_error(
     struct host *, const struct request *, const struct wire_error *);
+
+/* members.c */
+void members_turn(struct group *);
+/* A request that leads to a change: the leader takes it in its turn. */
+void members_forget(struct group *, const struct request *);
+/* Is it as good as up to date, as the leader sees it? */
+bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);
+bool members_enough(struct group *); /* for writes, see min_insync */
+/* Quorums before, during and after, as a map. */
+void members_put_plan(struct mp_buf *, struct group *,
+    const struct config_entry *now, const struct config_entry *target);
+uint64_t members_priority(const struct group *, uint32_t at);
 
 /* status.c */
 void status_put(struct group *, struct mp_buf *);

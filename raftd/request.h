@@ -4,16 +4,18 @@
  * A request stands in exactly one queue of its group at any time; its state
  * names which.  Allowed moves:
  *
- *	WAITING   -> PENDING | FORWARDED | READING | answered
+ *	WAITING   -> PENDING | FORWARDED | READING | CHANGING | answered
  *	PENDING   -> WAITING (certainly not applied) | answered
  *	FORWARDED -> WAITING (certainly not applied) | answered
  *	READING   -> READY | WAITING | answered
+ *	CHANGING  -> WAITING (certainly not applied) | answered
  *	READY     -> answered
  *
  * WAITING	nothing has been done; needs a leader, a link or the next turn
  * PENDING	in our log at (index, term), not known to be committed
  * FORWARDED	sent to the leader, who has not answered
  * READING	waits for the read index
+ * CHANGING	the change of members, or of leaders, that is under way
  * READY	waits until the read index is applied
  *
  * The bytes of the call were copied once, behind room for a record's header:
@@ -39,6 +41,7 @@ enum request_state {
 	REQUEST_FORWARDED,
 	REQUEST_READING,
 	REQUEST_READY,
+	REQUEST_CHANGING,
 	REQUEST_STATE_COUNT
 };
 
@@ -48,6 +51,8 @@ enum request_kind {
 	REQUEST_STALE,	 /* read of whatever is applied here */
 	REQUEST_STATUS,	 /* this server's status */
 	REQUEST_MEMBERS, /* answered by the leader */
+	REQUEST_CHANGE,	 /* of members, by the leader */
+	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
 	REQUEST_SNAPSHOT, /* take one; READY when it is there */
 	REQUEST_COMPACT,  /* and cut the log behind it */

@@ -482,6 +482,12 @@ host_options_from(const struct server *s, struct host_options *o)
 			    sizeof(o->address));
 	}
 	o->bootstrap_count = c->bootstrap_count;
+	memcpy(o->join, c->join, sizeof(o->join));
+	o->join_count = c->join_count;
+	o->priority = c->priority;
+	o->min_insync = c->min_insync;
+	o->early_vote = c->early_vote;
+	o->no_joint = c->no_joint;
 	for (i = 0; i < s->clients; i++)
 		memcpy(
 		    o->client[i], s->client[i].addr.text, sizeof(o->client[i]));
@@ -625,6 +631,9 @@ say_ready(struct server *s)
 	char list[CONF_CLIENTS_MAX * HOST_ADDR_MAX], quoted[600];
 
 	service_addresses(s->service, list, sizeof(list));
+	if (c->early_vote || c->no_joint)
+		log_event(HOST_WARN, "event=unsafe early_vote=%d no_joint=%d",
+		    c->early_vote, c->no_joint);
 	log_event(HOST_INFO,
 	    "event=serving id=%llu peer=%s client=%s storage=%s unsafe=%s",
 	    (unsigned long long)c->id, c->peer,

@@ -127,11 +127,23 @@ bit_of(const struct raft *r, uint64_t id)
 	return at < 0 ? 0 : UINT32_C(1) << at;
 }
 
+/* Who elects. */
+static struct raft_config
+electorate(const struct raft *r)
+{
+	struct raft_config c = *config_now(r);
+	uint32_t i;
+
+	for (i = 0; i < c.count && r->opt.unsafe_early_vote; i++)
+		c.member[i].voter |= RAFT_VOTER_NEW;
+	return c;
+}
+
 /* Ask everybody who has not answered. */
 static void
 ask(struct raft *r)
 {
-	const struct raft_config *c = config_now(r);
+	const struct raft_config all = electorate(r), *c = &all;
 	bool pre = r->role == RAFT_PRECANDIDATE;
 	struct raft_msg *m;
 	uint32_t i;
@@ -156,13 +168,14 @@ static void become_candidate(struct raft *);
 static void
 tally(struct raft *r)
 {
+	const struct raft_config c = electorate(r);
 	enum quorum_vote vote;
 	uint32_t no = r->no;
 
 	/* Who has just gone will not answer. */
 	if (rushing(r))
 		no |= bit_of(r, r->lost) & ~r->yes;
-	vote = quorum_vote(config_now(r), r->yes, no);
+	vote = quorum_vote(&c, r->yes, no);
 	if (vote == QUORUM_WON && r->role == RAFT_PRECANDIDATE) {
 		become_candidate(r);
 	} else if (vote == QUORUM_WON) {

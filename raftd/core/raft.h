@@ -306,6 +306,9 @@ struct raft_options {
 	uint64_t uncommitted_bytes_max; /* proposals beyond are rejected */
 	uint32_t append_entries_max;	/* in one message */
 	bool pre_vote, check_quorum;	/* true but in tests */
+	/* Wrong on purpose, to show why: learners count in elections; voters
+	 * change without a joint configuration. */
+	bool unsafe_early_vote, unsafe_no_joint;
 };
 
 /* What the log holds at start-up. */

@@ -384,6 +384,7 @@ check_forget(struct server *s)
 		pending_drop(sh);
 	sh->durable.last = 0;
 	sh->durable_term = sh->durable_vote = 0;
+	s->replaced = true;
 }
 
 /* ---- recovery ----------------------------------------------------------- */
@@ -483,6 +484,10 @@ durable_majority(struct sim *sim, const struct raft_config *config,
 				continue;
 			voters++;
 			s = server_by_id(sim, config->member[i].id);
+			if (s != NULL && s->replaced) {
+				have++; /* it may have had it once */
+				continue;
+			}
 			have += s != NULL &&
 				(index > 0 ? terms_at(&shadow_of(s)->durable,
 						 index) == term

@@ -254,7 +254,7 @@ on_dial(struct sim *sim, struct link *l)
 		sim_say(
 		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
-		dial_in(sim, l, sim->conf.dial_ms * SIM_MS * 4);
+		dial_in(sim, l, sim->conf.election_us * SIM_US / 4);
 		return;
 	}
 	l->gen++;
