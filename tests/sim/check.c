@@ -38,7 +38,6 @@ struct pending {
 	uint64_t seq;
 	uint64_t first, last;	/* entries, none if last < first */
 	uint64_t *term;		/* of first..last */
-	uint64_t reset;		/* a snapshot's index: the log begins anew */
 	struct raft_hard *hard; /* each state record, in order */
 	unsigned hard_count;
 };
@@ -297,37 +296,11 @@ get_u64(const uint8_t *p)
 	return x;
 }
 
-/* A snapshot stands for all up to index: only what is committed may. */
-static void
-base_on(struct server *s, struct terms *log, uint64_t index, uint64_t term)
-{
-	struct checker *c = s->sim->checker;
-
-	if (index > c->committed.last ||
-	    terms_at(&c->committed, index) != term) {
-		sim_fail(s->sim,
-		    "s%u begins its log behind %" PRIu64 " of term %" PRIu64
-		    ", which is not committed",
-		    s->number + 1, index, term);
-		return;
-	}
-	for (uint64_t i = 1; i <= index; i++)
-		terms_set(log, i, c->committed.term[i]);
-}
-
 static void
 pending_record(struct server *s, struct pending *p, const struct record *r)
 {
 	if (record_is_entry(r->kind)) {
 		pending_entry(s, p, r);
-	} else if (r->kind == RECORD_START) {
-		mark(MARK_SNAP_STARTED);
-	} else if (r->kind == RECORD_RESET && r->len >= 8) {
-		mark(MARK_SNAP_INSTALLED);
-		p->reset = get_u64(r->payload);
-		p->first = p->reset + 1;
-		p->last = p->reset;
-		base_on(s, &shadow_of(s)->log, p->reset, r->term);
 	} else if (r->kind == RECORD_STATE && r->len >= 8) {
 		p->hard = sim_must(
 		    realloc(p->hard, (p->hard_count + 1) * sizeof(p->hard[0])));
@@ -382,14 +355,9 @@ vote_durable(struct shadow *sh, uint64_t term, uint64_t vote)
 
 /* The first of the jobs that wait is durable. */
 static void
-pending_apply(struct server *s)
+pending_apply(struct shadow *sh)
 {
-	struct shadow *sh = shadow_of(s);
 	const struct pending *p = sh->pending;
-
-	if (p->reset != 0)
-		base_on(s, &sh->durable, p->reset,
-		    terms_at(&s->sim->checker->committed, p->reset));
 
 	for (uint64_t i = p->first; i <= p->last; i++)
 		terms_set(&sh->durable, i, p->term[i - p->first]);
@@ -408,7 +376,7 @@ check_synced(struct server *s, const struct store_job *job)
 		    s->sim, "s%u: storage jobs out of order", s->number + 1);
 		return;
 	}
-	pending_apply(s);
+	pending_apply(sh);
 }
 
 void
@@ -466,7 +434,7 @@ check_started(struct server *s)
 			log_equals(core, &st, &sh->durable);
 		if (equal || sh->pending == NULL)
 			break;
-		pending_apply(s);
+		pending_apply(sh);
 		mark(MARK_RECOVERED_UNSYNCED);
 	}
 	/* The very first start bootstraps on its own. */
@@ -485,9 +453,7 @@ check_started(struct server *s)
 		pending_drop(sh);
 	sh->log.last = sh->durable.last = 0;
 	for (uint64_t i = 1; i <= st.last; i++) {
-		uint64_t term = i < st.first
-				    ? terms_at(&s->sim->checker->committed, i)
-				    : raft_term_at(core, i);
+		uint64_t term = raft_term_at(core, i);
 
 		terms_set(&sh->log, i, term);
 		terms_set(&sh->durable, i, term);

@@ -10,14 +10,11 @@
 #include <string.h>
 
 #include "raftctl/frame.h"
-#include "raftd/chunk.h"
 #include "raftd/message.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
 
 #define FRAME_LEN_MAX (WIRE_VALUE_LEN_MAX + WIRE_OVERHEAD_MAX)
-#define TYPE_CHUNK 100 /* besides enum raft_msg_type */
-#define TYPE_ACK 101
 #define SLOTS_MAX 65536 /* datagrams on the way */
 #define REPLAY_MAX 256	/* old messages kept for replay */
 
@@ -311,8 +308,6 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct mp_span records;
 	struct forward fwd;
 	struct answer ans;
-	struct chunk chunk;
-	struct chunk_ack ack;
 	uint32_t g;
 	size_t n;
 
@@ -329,17 +324,6 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return forward_read(frame, &fwd) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "answer"))
 		return answer_read(frame, &ans) == 0 ? n : 0;
-	/* Whole in themselves, and harmless twice: as Raft's own. */
-	if (mp_span_eq(frame->method, "snapshot")) {
-		*raft_type = TYPE_CHUNK;
-		return chunk_read(frame, &chunk) == 0 ? n : 0;
-	}
-	if (mp_span_eq(frame->method, "snapshot.ack")) {
-		*raft_type = TYPE_ACK;
-		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
-	}
-	if (mp_span_eq(frame->method, "removed"))
-		return n;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
@@ -412,11 +396,7 @@ inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 		sim_say_more(sim, "s%u -> s%u %.*s %d term %" PRIu64 " %zu",
 		    from + 1, to + 1, (int)frame.method.len,
 		    (const char *)frame.method.p, type, m.term, n);
-		if (type == TYPE_CHUNK)
-			mark(MARK_SNAP_CHUNK);
-		else if (type == TYPE_ACK)
-			mark(MARK_SNAP_ACK);
-		else if (type != 0)
+		if (type != 0)
 			check_sent(sim->server[from], to, &m, group);
 		else
 			*stream_only = true;

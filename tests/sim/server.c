@@ -113,15 +113,6 @@ env_client_send(
 	clients_reply(s->sim, s->number, client, pieces, count);
 }
 
-static int
-env_snapshot_start(void *ctx)
-{
-	struct server *s = ctx;
-
-	s->snapshot_wanted = true;
-	return 0;
-}
-
 static void
 env_log(void *ctx, enum host_log_level level, const char *fields)
 {
@@ -385,7 +376,6 @@ options_fill(const struct server *s, struct host_options *o)
 	    .cache_bytes_max = c->cache_bytes_max,
 	    .inflight_bytes_max = c->inflight_bytes_max,
 	    .uncommitted_bytes_max = c->uncommitted_bytes_max,
-	    .snapshot_entries = c->snapshot_entries,
 	    .append_entries_max = (uint32_t)c->append_entries_max,
 	    .wal_segment_size = (uint32_t)c->segment_size,
 	    .cluster = "sim",
@@ -441,7 +431,6 @@ server_start(struct server *s)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
-	    .snapshot_start = env_snapshot_start,
 	    .log = env_log,
 	    .fatal = env_fatal,
 	};
@@ -453,7 +442,7 @@ server_start(struct server *s)
 	s->life++;
 	s->starts++;
 	s->fatal = 0;
-	s->stopping = s->snapshot_wanted = false;
+	s->stopping = false;
 	if (s->recovery_crash > 0) {
 		simdisk_freeze_after(s->disk, s->recovery_crash - 1);
 		s->recovery_crash = 0;
@@ -650,35 +639,6 @@ server_wake(struct server *s)
 		turn_at(s, s->sim->conf.turn_us * SIM_US);
 }
 
-/*
- * The copy of the process writes the state as this turn has left it.  It
- * takes its time, but nobody can tell when within it what was written.
- */
-static void
-write_snapshot(struct server *s)
-{
-	uint64_t wait =
-	    prng_exp(&s->store_prng, s->sim->conf.store_us * SIM_US * 10);
-	bool dies = s->sim->phase == PHASE_CHAOS && s->sim->conf.faults != 0 &&
-		    prng_ppm(&s->crash_prng, 20000);
-	int err;
-
-	s->snapshot_wanted = false;
-	if (dies)
-		simdisk_freeze_after(
-		    s->disk, (unsigned)prng_below(&s->crash_prng, 8));
-	err = host_snapshot_write(s->host, simdisk_table(s->disk));
-	if (simdisk_frozen(s->disk)) {
-		mark(MARK_SNAP_CRASH);
-		server_crash(s, prng_ppm(&s->crash_prng, 500000), false);
-		server_start_in(s, restart_wait(s));
-		return;
-	}
-	simdisk_disarm(s->disk);
-	mark(err < 0 ? MARK_SNAP_FAILED : MARK_SNAP_TAKEN);
-	sim_at(s->sim, wait, EV_SNAPSHOT, s->number, (uint64_t)-err, s->life);
-}
-
 static void
 on_turn(struct server *s)
 {
@@ -696,11 +656,6 @@ on_turn(struct server *s)
 		server_crash(s, false, false);
 		server_start_in(s, restart_wait(s));
 		return;
-	}
-	if (s->snapshot_wanted) {
-		write_snapshot(s);
-		if (s->state != SERVER_UP)
-			return;
 	}
 	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
@@ -751,10 +706,6 @@ server_event(struct sim *sim, const struct event *ev)
 		break;
 	case EV_STORED:
 		on_stored(s);
-		break;
-	case EV_SNAPSHOT:
-		host_snapshot_done(s->host, -(int)ev->a);
-		server_wake(s);
 		break;
 	case EV_STORE_IDLE:
 		on_store_idle(s);

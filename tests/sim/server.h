@@ -46,7 +46,6 @@ struct server {
 	uint64_t paused_until; /* 0: it runs */
 	struct event *parked;  /* while it is paused */
 	size_t parked_count, parked_cap;
-	bool snapshot_wanted; /* asked for in this turn */
 	bool stopping;
 	uint64_t stop_by; /* patience of whoever stops it */
 	/* storage */

@@ -36,7 +36,6 @@ enum what {
 	EV_TURN,	 /* who: server, a: token */
 	EV_STORE,	 /* the batch in work is done; b: life */
 	EV_STORED,	 /* its completions reach the host; b: life */
-	EV_SNAPSHOT,	 /* a snapshot is written; a: -errno, b: life */
 	EV_STORE_IDLE,	 /* nothing to write for a while; b: life */
 	EV_RESUME,	 /* a pause ends; a: until when it was to last */
 	EV_START,	 /* start a server; a: token */

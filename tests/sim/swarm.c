@@ -232,7 +232,6 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_network(s, &p);
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
-	s->snapshot_entries = ONE_OF(&p, 0, 5, 50, 500, 5000);
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
