@@ -115,6 +115,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
 		g->config_count--;
+	if (g->config_count == 0) {
+		g->config[0] = (struct config_at){0};
+		g->config_count = 1;
+	}
 	rp->entries++;
 	if (r->kind != RECORD_CONFIG)
 		return 0;
@@ -384,11 +388,11 @@ new_group(struct host *h)
 	g->host = h;
 	g->id = HOST_GROUP_DEFAULT;
 	g->ops = &kv_ops;
-	/* None, until the log names one: a server that joins begins so. */
-	g->config_count = 1;
 	g->snap = calloc(1, sizeof(*g->snap));
 	if (g->snap == NULL)
 		return -ENOMEM;
+	/* None, until the log names one: a server that joins begins so. */
+	g->config_count = 1;
 	STAILQ_INIT(&g->held);
 	for (int i = 0; i < REQUEST_STATE_COUNT; i++)
 		TAILQ_INIT(&g->queue[i]);
@@ -448,7 +452,6 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 		boot.run_count = 0;
 		boot.last = boot.first - 1;
 		boot.hard = g->hard;
-		boot.config_count = g->config_count;
 	}
 	if (boot.commit < boot.first - 1)
 		boot.commit = boot.first - 1;
@@ -465,19 +468,6 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 		config_index[boot.config_count++] = g->config[i].index;
 	}
 	return group_start(g, &boot, et);
-}
-
-/* The newest configuration that is known where the log begins. */
-static void
-settle_config(struct group *g, const struct replay *rp)
-{
-	if (g->config_count == 0) {
-		g->config[0] = rp->snapshot;
-		g->config_count = 1;
-	}
-	if (g->config_count == 1 && g->config[0].e.config.count == 0 &&
-	    rp->has_start)
-		g->config[0] = rp->start_config;
 }
 
 static int
@@ -518,10 +508,12 @@ boot_open(struct host *h, struct errtext *et)
 	}
 	if (err == 0 && fresh)
 		err = create(h, &rp, et);
-	if (err == 0 && !fresh && report.records == 0)
+	if (err == 0 && h->group->config_count == 1 &&
+	    h->group->config[0].e.config.count == 0 && rp.has_start)
+		h->group->config[0] = rp.start_config;
+	if (err == 0 && !fresh && report.records == 0 &&
+	    h->group->applied_at_boot == 0)
 		err = errtext(et, -EBADMSG, "the log is gone");
-	if (err == 0)
-		settle_config(h->group, &rp);
 	if (err == 0) {
 		h->identity.boot++;
 		h->nonce = XXH3_64bits_withSeed(

@@ -26,7 +26,7 @@
 #include "raftctl/errtext.h"
 #include "raftctl/frame.h"
 #include "raftd/blob.h"
-#include "raftd/identity.h"
+#include "raftwal/identity.h"
 #include "raftd/store.h"
 #include "raftwal/disk.h"
 

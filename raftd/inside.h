@@ -84,6 +84,8 @@ struct catchup {
 	struct blob *blob; /* whole records, NULL: none */
 };
 
+struct snapshots; /* snapshot.h */
+
 /* The change of members that this server, leading, carries out. */
 struct change_state {
 	struct request *request; /* whoever asked; NULL: nobody waits */
@@ -101,8 +103,6 @@ struct transfer_state {
 	uint64_t term;		 /* in which it was asked for */
 	uint64_t tried_ns;	 /* by us, for a better priority */
 };
-
-struct snapshots; /* snapshot.h */
 
 struct group {
 	struct host *host;

@@ -168,7 +168,8 @@ write_reset(struct group *g, uint64_t prev, uint64_t prev_term, uint64_t known)
 
 		mp_put_raw(&config, &byte, 1);
 	}
-	config_put(&config, &g->config[0].e);
+	if (g->config[0].e.config.count > 0)
+		config_put(&config, &g->config[0].e);
 	if (!config.failed)
 		buf = malloc(4 * record_size(16) +
 			     record_size((uint32_t)config.len + 8));

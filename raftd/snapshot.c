@@ -23,7 +23,8 @@ config_at_index(const struct group *g, uint64_t index)
 	const struct config_at *found = NULL;
 
 	for (unsigned i = 0; i < g->config_count; i++)
-		if (g->config[i].index <= index)
+		if (g->config[i].index <= index &&
+		    g->config[i].e.config.count > 0)
 			found = &g->config[i];
 	return found;
 }
@@ -177,7 +178,8 @@ snapshot_put_start(struct group *g, enum record_kind kind)
 
 		mp_put_raw(&b, &byte, 1);
 	}
-	config_put(&b, &c->e);
+	if (c->e.config.count > 0)
+		config_put(&b, &c->e);
 	if (b.failed) {
 		host_fail(h, 71, "out of memory");
 	} else {

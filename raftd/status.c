@@ -277,13 +277,13 @@ discover_put(struct mp_buf *b)
 	    "choose the style of errors; tells versions and identity");
 	put_method(b, "status", "", "the state of the server asked");
 	put_method(b, "members", "", "the members, as the leader sees them");
+	put_method(b, "snapshot", "", "take a snapshot of this server");
+	put_method(b, "compact", "", "the same, and cut its log behind it");
 	put_method(b, "member.change",
 	    "{op, id, with, ids, address, learner, name, zone, priority, "
 	    "dry_run}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
-	put_method(b, "snapshot", "", "take a snapshot of this server");
-	put_method(b, "compact", "", "the same, and cut its log behind it");
 	put_method(b, "rpc.discover", "", "this list");
 }
 

@@ -296,11 +296,48 @@ get_u64(const uint8_t *p)
 	return x;
 }
 
+/*
+ * A snapshot takes the log's place.  Its file is durable, so a restart would
+ * begin with it from now on, whatever becomes of this job and of those
+ * before: up to its index the log is what is committed.
+ */
+static void
+reset_seen(struct server *s, struct pending *p, const struct record *r)
+{
+	struct checker *c = s->sim->checker;
+	struct shadow *sh = shadow_of(s);
+	uint64_t prev = get_u64(r->payload);
+
+	if (prev > c->committed.last || prev < sh->commit ||
+	    terms_at(&c->committed, prev) != r->term) {
+		sim_fail(s->sim,
+		    "s%u takes a snapshot of %" PRIu64 " of term %" PRIu64
+		    ", committed is %" PRIu64 ", its own commit %" PRIu64,
+		    s->number + 1, prev, r->term, c->committed.last,
+		    sh->commit);
+		return;
+	}
+	mark(MARK_SNAPSHOT_INSTALLED);
+	for (struct pending *q = sh->pending; q != NULL; q = q->next) {
+		q->first = 1;
+		q->last = 0;
+	}
+	p->first = 1;
+	p->last = 0;
+	sh->log.last = sh->durable.last = 0;
+	for (uint64_t i = 1; i <= prev; i++) {
+		terms_set(&sh->log, i, terms_at(&c->committed, i));
+		terms_set(&sh->durable, i, terms_at(&c->committed, i));
+	}
+}
+
 static void
 pending_record(struct server *s, struct pending *p, const struct record *r)
 {
 	if (record_is_entry(r->kind)) {
 		pending_entry(s, p, r);
+	} else if (r->kind == RECORD_RESET && r->len >= 8) {
+		reset_seen(s, p, r);
 	} else if (r->kind == RECORD_STATE && r->len >= 8) {
 		p->hard = sim_must(
 		    realloc(p->hard, (p->hard_count + 1) * sizeof(p->hard[0])));
@@ -455,9 +492,13 @@ check_started(struct server *s)
 	for (uint64_t i = 1; i <= st.last; i++) {
 		uint64_t term = raft_term_at(core, i);
 
+		if (i < st.first)
+			term = terms_at(&s->sim->checker->committed, i);
 		terms_set(&sh->log, i, term);
 		terms_set(&sh->durable, i, term);
 	}
+	if (st.first > 1)
+		mark(MARK_SNAPSHOT_BEGUN_WITH);
 	vote_durable(sh, st.hard.term, st.hard.vote);
 	if (sh->hard.term > st.hard.term)
 		mark(MARK_RECOVERED_OLDER_TERM);

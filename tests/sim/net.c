@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "raftctl/frame.h"
+#include "raftd/chunk.h"
 #include "raftd/message.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
@@ -308,6 +309,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct mp_span records;
 	struct forward fwd;
 	struct answer ans;
+	struct chunk chunk;
+	struct chunk_ack ack;
 	uint32_t g;
 	size_t n;
 
@@ -324,6 +327,10 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return forward_read(frame, &fwd) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "answer"))
 		return answer_read(frame, &ans) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "snapshot"))
+		return chunk_read(frame, &chunk) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "snapshot.ack"))
+		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
@@ -398,7 +405,8 @@ inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 		    (const char *)frame.method.p, type, m.term, n);
 		if (type != 0)
 			check_sent(sim->server[from], to, &m, group);
-		else
+		else if (!mp_span_eq(frame.method, "snapshot") &&
+			 !mp_span_eq(frame.method, "snapshot.ack"))
 			*stream_only = true;
 		data += n;
 		len -= n;

@@ -310,6 +310,7 @@ dispatch(struct sim *sim, const struct event *ev)
 	case EV_STORE:
 	case EV_STORED:
 	case EV_STORE_IDLE:
+	case EV_SNAPSHOT:
 	case EV_START:
 	case EV_RESUME:
 		server_event(sim, ev);

@@ -38,6 +38,7 @@ enum what {
 	EV_STORED,	 /* its completions reach the host; b: life */
 	EV_STORE_IDLE,	 /* nothing to write for a while; b: life */
 	EV_RESUME,	 /* a pause ends; a: until when it was to last */
+	EV_SNAPSHOT,	 /* one was written; b: life */
 	EV_START,	 /* start a server; a: token */
 	EV_DELIVER,	 /* a: link, b: its generation */
 	EV_DATAGRAM,	 /* a: slot of the message */
