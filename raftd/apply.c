@@ -72,7 +72,7 @@ settle_others(struct group *g, const struct record *r)
 
 	while ((q = TAILQ_FIRST(&g->queue[REQUEST_PENDING])) != NULL &&
 	       q->index <= r->index) {
-		if (q->index == r->index && q->term == r->term)
+		if (q->index == r->index && (q->term == r->term || MUTANT(74)))
 			break;
 		dispatch_move(g, q, REQUEST_WAITING);
 	}
@@ -88,7 +88,8 @@ apply_one(struct group *g, const struct record *r)
 
 	settle_others(g, r);
 	q = TAILQ_FIRST(&g->queue[REQUEST_PENDING]);
-	if (q != NULL && (q->index != r->index || q->term != r->term))
+	if (q != NULL &&
+	    (q->index != r->index || (q->term != r->term && !MUTANT(74))))
 		q = NULL;
 	if (q != NULL)
 		reply = answer_begin(g->host, q);
@@ -178,7 +179,7 @@ apply_reads(struct group *g)
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_READY], link, tmp) {
-		if (r->index <= g->applied)
+		if (r->index <= g->applied || MUTANT(71))
 			serve(g, r);
 	}
 }

@@ -555,7 +555,7 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (changes_state(r) && !has_session(r)) {
+		if (changes_state(r) && !has_session(r) && !MUTANT(72)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
 			continue;
@@ -611,7 +611,7 @@ expire(struct group *g, struct request *r)
 
 	switch (r->state) {
 	case REQUEST_PENDING:
-		answer_error(g, r, WIRE_UNKNOWN,
+		answer_error(g, r, MUTANT(73) ? WIRE_NOT_APPLIED : WIRE_UNKNOWN,
 		    "in the log at index %llu, no majority confirmed it in "
 		    "time",
 		    (unsigned long long)r->index);

@@ -461,14 +461,20 @@ check_started(struct server *s)
 	struct shadow *sh = shadow_of(s);
 	const struct raft *core = host_core(s->host, SERVER_GROUP);
 	struct raft_status st;
-	bool equal;
+	bool equal, snapshot;
 
 	if (!server_status(s, &st))
 		return;
+	/* A snapshot of what was committed and applied may be durable before
+	 * the entries themselves are: then it takes the place of the log. */
+	snapshot = st.first > 1 && st.last + 1 == st.first &&
+		   st.last >= sh->durable.last;
 	for (;;) {
-		equal = st.hard.term == sh->durable_term &&
-			st.hard.vote == sh->durable_vote &&
-			log_equals(core, &st, &sh->durable);
+		equal = ((st.hard.term == sh->durable_term &&
+			     st.hard.vote == sh->durable_vote) ||
+			    (snapshot && st.hard.vote == 0 &&
+				st.hard.term > sh->durable_term)) &&
+			(snapshot || log_equals(core, &st, &sh->durable));
 		if (equal || sh->pending == NULL)
 			break;
 		pending_apply(sh);

@@ -127,16 +127,27 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 		    s->number + 1, fields);
 }
 
-/* The image is of now, the news of it comes later. */
+/*
+ * The image is of now, the news of it comes later.  Now and then the server
+ * dies while it is being written; the disk is frozen from there on, and the
+ * turn that asked for it ends in a crash.
+ */
 static int
 env_snapshot_start(void *ctx)
 {
 	struct server *s = ctx;
+	bool dies = s->sim->phase == PHASE_CHAOS && s->sim->conf.faults != 0 &&
+		    prng_ppm(&s->crash_prng, 10000);
 
+	if (dies)
+		simdisk_freeze_after(
+		    s->disk, (unsigned)prng_below(&s->crash_prng, 8));
 	s->snapshot_result =
 	    host_snapshot_write(s->host, simdisk_table(s->disk));
 	mark(s->snapshot_result == 0 ? MARK_SNAPSHOT_TAKEN
 				     : MARK_SNAPSHOT_FAILED);
+	if (!simdisk_frozen(s->disk))
+		simdisk_disarm(s->disk);
 	sim_at(s->sim, prng_exp(&s->store_prng, 50 * SIM_MS) + 1, EV_SNAPSHOT,
 	    s->number, 0, s->life);
 	return 0;
@@ -671,6 +682,12 @@ on_turn(struct server *s)
 		mark(MARK_FATAL);
 		/* The process ends; its machine goes on. */
 		server_crash(s, false, false);
+		server_start_in(s, restart_wait(s));
+		return;
+	}
+	if (simdisk_frozen(s->disk)) {
+		mark(MARK_SNAPSHOT_CRASH);
+		server_crash(s, prng_ppm(&s->crash_prng, 500000), false);
 		server_start_in(s, restart_wait(s));
 		return;
 	}
