@@ -42,6 +42,8 @@ static const struct command commands[] = {
 	cmd_change_options},
     {"tune", "ID", "the name, zone or priority of a member", cmd_tune,
 	cmd_tune_options},
+    {"reconcile", "FILE", "bring the members to a declared state",
+	cmd_reconcile, cmd_reconcile_options},
     {"transfer", "[ID]", "hand leadership over", cmd_transfer,
 	cmd_none_options},
     {"wait",
@@ -395,6 +397,12 @@ bool
 cli_is_late(const struct cli *cli)
 {
 	return now_ns() - cli->started_ns >= cli->timeout_ms * 1000000;
+}
+
+void
+cli_restart(struct cli *cli)
+{
+	cli->started_ns = now_ns();
 }
 
 uint32_t

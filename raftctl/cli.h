@@ -66,6 +66,8 @@ int cli_next(struct cli *, int argc, char **argv);
 /* What is left of the time limit, at least 1. */
 uint32_t cli_left_ms(const struct cli *);
 bool cli_is_late(const struct cli *);
+/* The time limit begins anew: for commands that go on for ever. */
+void cli_restart(struct cli *);
 
 /*
  * Call and wait, within the time limit.  WIRE_OK, or the error is reported
@@ -127,6 +129,7 @@ int cmd_replace(struct cli *, int, char **);
 int cmd_set(struct cli *, int, char **);
 int cmd_tune(struct cli *, int, char **);
 int cmd_transfer(struct cli *, int, char **);
+int cmd_reconcile(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];
@@ -137,5 +140,6 @@ extern const struct cli_option cmd_none_options[]; /* no own ones */
 extern const struct cli_option cmd_add_options[];
 extern const struct cli_option cmd_change_options[];
 extern const struct cli_option cmd_tune_options[];
+extern const struct cli_option cmd_reconcile_options[];
 
 #endif
