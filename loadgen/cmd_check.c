@@ -48,12 +48,6 @@ struct answer {
 	size_t window_n, culprit;
 };
 
-static const char usage_text[] =
-    "usage: loadgen check [-j] [-o text|json] [--html FILE] [--initial "
-    "absent|any]\n"
-    "                     [--max-mem SIZE] [--max-time DURATION]\n"
-    "                     [--model kv|register] [--order] HISTORY\n";
-
 static uint64_t
 now_ns(void)
 {
@@ -137,20 +131,47 @@ enum {
 	OPT_MAX_TIME,
 	OPT_MODEL,
 	OPT_ORDER,
+	OPT_HELP,
 };
 
-static const struct option options[] = {
-    {"json", no_argument, NULL, 'j'},
-    {"output", required_argument, NULL, 'o'},
-    {"help", no_argument, NULL, 'h'},
-    {"html", required_argument, NULL, OPT_HTML},
-    {"initial", required_argument, NULL, OPT_INITIAL},
-    {"max-mem", required_argument, NULL, OPT_MAX_MEM},
-    {"max-time", required_argument, NULL, OPT_MAX_TIME},
-    {"model", required_argument, NULL, OPT_MODEL},
-    {"order", no_argument, NULL, OPT_ORDER},
-    {NULL, 0, NULL, 0},
+static const struct {
+	struct option opt;
+	const char *arg, *help;
+} rows[] = {
+    {{"json", no_argument, NULL, 'j'}, NULL, "-j: the result as JSON"},
+    {{"output", required_argument, NULL, 'o'}, "FORMAT",
+	"-o: text or json (text on a terminal)"},
+    {{"html", required_argument, NULL, OPT_HTML}, "FILE",
+	"write a page that shows the violation"},
+    {{"initial", required_argument, NULL, OPT_INITIAL}, "WHAT",
+	"stood under the keys before: absent or any (absent)"},
+    {{"max-mem", required_argument, NULL, OPT_MAX_MEM}, "SIZE",
+	"use no more memory (2G)"},
+    {{"max-time", required_argument, NULL, OPT_MAX_TIME}, "D",
+	"take no more time (5m)"},
+    {{"model", required_argument, NULL, OPT_MODEL}, "NAME",
+	"kv or register (kv)"},
+    {{"order", no_argument, NULL, OPT_ORDER}, NULL,
+	"check the order that servers claim by revisions"},
+    {{"help", no_argument, NULL, OPT_HELP}, NULL, "this text"},
 };
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void
+usage(FILE *to)
+{
+	char left[48];
+	size_t i;
+
+	fprintf(to, "usage: loadgen check [options] HISTORY\n");
+	for (i = 0; i < ROWS; i++) {
+		(void)snprintf(left, sizeof(left), "--%s%s%s", rows[i].opt.name,
+		    rows[i].arg != NULL ? " " : "",
+		    rows[i].arg != NULL ? rows[i].arg : "");
+		fprintf(to, "  %-22s %s\n", left, rows[i].help);
+	}
+}
 
 static int
 parse_option(struct check *c, int opt)
@@ -185,31 +206,34 @@ static int
 parse(struct check *c, int argc, char **argv)
 {
 	const char *output = getenv("RAFT_OUTPUT");
-	int opt, index = 0, err;
+	struct option opts[ROWS + 1] = {0};
+	int opt, at = 0, err;
+	size_t i;
 
+	for (i = 0; i < ROWS; i++)
+		opts[i] = rows[i].opt;
 	c->json = !isatty(STDOUT_FILENO);
 	if (output != NULL && set_output(c, output) < 0) {
 		warnx("unknown RAFT_OUTPUT '%s'", output);
 		return EX_USAGE;
 	}
-	optind = 1;
-	while (
-	    (opt = getopt_long(argc, argv, "+jo:h", options, &index)) != -1) {
-		if (opt == 'h') {
-			fputs(usage_text, stdout);
+	optind = 0; /* main has not used it, but another call may have */
+	while ((opt = getopt_long(argc, argv, "+jo:", opts, &at)) != -1) {
+		if (opt == OPT_HELP) {
+			usage(stdout);
 			return 0;
 		}
 		err = parse_option(c, opt);
 		if (err == -EINVAL)
 			warnx("bad value '%s' of --%s", optarg,
-			    opt == 'o' ? "output" : options[index].name);
+			    opt == 'o' ? "output" : opts[at].name);
 		if (err < 0) {
-			fputs(usage_text, stderr);
+			usage(stderr);
 			return EX_USAGE;
 		}
 	}
 	if (argc - optind != 1) {
-		fputs(usage_text, stderr);
+		usage(stderr);
 		return EX_USAGE;
 	}
 	c->file = argv[optind];

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_LEN (1024u * 1024)
+#define READ_LEN (64u * 1024)
 #define OPEN_MIN 64u
 #define OPS_MIN 256u
 #define EXPIRED_EVERY 4096u /* lines */

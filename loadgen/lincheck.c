@@ -118,8 +118,11 @@ is_violation(struct judge *j, const struct part *part, uint64_t from,
     uint64_t to, bool initial_any)
 {
 	struct lin_range range = {from, to, initial_any};
+	uint64_t max = j->opts->configs_max;
 
-	return solve(j, part, &range, WINDOW_CONFIGS) == LIN_NO;
+	if (max == 0 || max > WINDOW_CONFIGS)
+		max = WINDOW_CONFIGS;
+	return solve(j, part, &range, max) == LIN_NO;
 }
 
 static int

@@ -313,7 +313,8 @@ equals(const struct order *o, const struct text *t, uint32_t value)
 	if (value == HISTORY_NULL || t->is_null)
 		return value == HISTORY_NULL && t->is_null;
 	v = &o->h->values.items[value];
-	return v->len == t->len && memcmp(v->data, t->data, t->len) == 0;
+	return v->len == t->len &&
+	       (v->len == 0 || memcmp(v->data, t->data, v->len) == 0);
 }
 
 static int

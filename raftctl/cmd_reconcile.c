@@ -406,7 +406,7 @@ cmd_reconcile(struct cli *cli, int argc, char **argv)
 		if (rc.watch) {
 			/* What is refused now may be right later; the time
 			 * limit is that of each round. */
-			cli_restart(cli);
+			cli_restart_clock(cli);
 			nap(status < 0 ? ROUND_MS : WATCH_MS);
 			continue;
 		}

@@ -10,10 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "raftctl/wire.h"
 #include "raftd/net.h"
 #include "raftwal/wal.h"
+
+/* sun_path, with its NUL. */
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 #define MS 1000000ull
 #define SEC (1000 * MS)
@@ -82,7 +87,7 @@ const struct conf_setting conf_settings[] = {
 	.max = WIRE_VALUE_LEN_MAX, .value = "1M", .argument = "SIZE",
 	.help = "longest value"},
     {"cache", 0, "RAFT_CACHE", CONF_SIZE, AT(cache_bytes_max), .min = 64 * KB,
-	.max = 64 * GB, .value = "64M", .argument = "SIZE",
+	.max = 64 * GB, .value = "32M", .argument = "SIZE",
 	.help = "recent entries kept in memory"},
     {"inflight", 0, "RAFT_INFLIGHT", CONF_SIZE, AT(inflight_bytes_max),
 	.min = 64 * KB, .max = GB, .value = "8M", .argument = "SIZE",
@@ -97,6 +102,15 @@ const struct conf_setting conf_settings[] = {
 	.min = WAL_SEGMENT_SIZE_MIN, .max = WAL_SEGMENT_SIZE_MAX,
 	.value = "16M", .argument = "SIZE",
 	.help = "size of a segment of the log"},
+    {"snapshot-size", 0, "RAFT_SNAPSHOT_SIZE", CONF_SIZE, AT(snapshot_bytes),
+	.min = 0, .max = 1024 * GB, .value = "64M", .argument = "SIZE",
+	.help = "snapshot after so many bytes of log, 0 never"},
+    {"snapshot-entries", 0, "RAFT_SNAPSHOT_ENTRIES", CONF_NUMBER,
+	AT(snapshot_entries), .min = 0, .max = UINT64_C(1) << 40, .value = "0",
+	.argument = "N", .help = "snapshot after so many entries, 0 never"},
+    {"snapshot-rate", 0, "RAFT_SNAPSHOT_RATE", CONF_SIZE, AT(snapshot_rate),
+	.min = 0, .max = 1024 * GB, .value = "0", .argument = "SIZE",
+	.help = "of snapshots to peers a second, 0 no limit"},
     {"connections", 0, "RAFT_CONNECTIONS", CONF_NUMBER, AT(connections_max),
 	.min = 1, .max = 1000000, .value = "10000", .argument = "N",
 	.help = "clients connected at once", .reload = true},
@@ -712,6 +726,7 @@ judge_addresses(const struct conf *c, struct errtext *et)
 static int
 complete(struct conf *c, struct errtext *et)
 {
+	char cwd[HOST_ADDR_MAX];
 	unsigned i;
 	int n;
 
@@ -739,8 +754,15 @@ complete(struct conf *c, struct errtext *et)
 		    (unsigned long long)c->id);
 	if (c->client_count > 0)
 		return 0;
-	n = snprintf(
-	    c->client[0], sizeof(c->client[0]), "unix:%s/raftd.sock", c->dir);
+	/* Others are told this address, so it does not depend on where they
+	 * stand, unless that makes it too long for a socket. */
+	n = -1;
+	if (c->dir[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL)
+		n = snprintf(c->client[0], sizeof(c->client[0]),
+		    "unix:%s/%s/raftd.sock", cwd, c->dir);
+	if (n < 0 || (size_t)n > SOCKET_PATH_MAX + strlen("unix:"))
+		n = snprintf(c->client[0], sizeof(c->client[0]),
+		    "unix:%s/raftd.sock", c->dir);
 	if (n < 0 || (size_t)n >= sizeof(c->client[0]))
 		return errtext(et, -EINVAL,
 		    "'%s' is too long for a socket in it: give -c ADDR",

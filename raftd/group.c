@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
@@ -56,6 +56,12 @@ put_number(struct group *g, enum record_kind kind, uint64_t term, uint64_t n)
 
 	put_le64(payload, n);
 	put_small(g, &r);
+}
+
+void
+group_put(struct group *g, struct record *r)
+{
+	put_small(g, r);
 }
 
 void
@@ -300,9 +306,7 @@ take_output(struct group *g)
 	if (o->leader_changed)
 		log_role(g);
 	if (o->snapshot_to != 0)
-		host_log(g->host, HOST_ERROR,
-		    "event=log_too_short group=%u peer=%llu", g->id,
-		    (unsigned long long)o->snapshot_to);
+		snapship_wanted(g, o->snapshot_to);
 }
 
 static void
@@ -387,6 +391,16 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 	}
 }
 
+bool
+group_install(struct group *g, const struct raft_event *ev)
+{
+	struct raft_output *o = step(g, ev);
+	bool installed = o->snapshot_installed;
+
+	take_output(g);
+	return installed;
+}
+
 void
 group_message(
     struct group *g, struct raft_msg *m, struct blob *b, const uint8_t *records)
@@ -433,6 +447,15 @@ group_refresh(struct group *g)
 	if (g->dirty)
 		raft_status(g->raft, &g->st);
 	g->dirty = false;
+	if (g->damaged && !g->st.damaged) {
+		g->damaged = false;
+		/* Without the note each start would follow only, until the
+		 * log's own rule finds it whole. */
+		put_number(g, RECORD_DAMAGE, g->hard.term, 0);
+		host_log(g->host, HOST_INFO,
+		    "event=repaired group=%u last=%llu", g->id,
+		    (unsigned long long)g->st.last);
+	}
 }
 
 /* ---- proposals --------------------------------------------------------- */
@@ -622,6 +645,7 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 		return errtext(et, -EINVAL,
 		    "group %u: options or log contradict themselves", g->id);
 	raft_status(g->raft, &g->st);
+	g->damaged = boot->damaged;
 	g->hard = boot->hard;
 	g->deadline_ns = now.ns;
 	g->served_ns = now.ns;
@@ -645,5 +669,6 @@ group_free(struct group *g)
 	tail_release(&g->tail);
 	free(g->runs);
 	free(g->raft);
+	free(g->snap);
 	free(g);
 }

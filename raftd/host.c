@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
 
@@ -427,6 +427,13 @@ take_stored(struct host *h)
 		h->bytes_out -= j->bytes;
 		if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
+		} else if (j->kind == STORE_COMPACT) {
+			if (j->error != 0)
+				host_log(h, HOST_ERROR,
+				    "event=compact_failed error=\"%s\"",
+				    strerror(-j->error));
+		} else if (j->kind != STORE_WRITE) {
+			snapship_done(h->group, j);
 		} else if (j->error != 0) {
 			(void)snprintf(cause, sizeof(cause),
 			    "write of the log: %s", strerror(-j->error));
@@ -456,24 +463,63 @@ take_event(struct host *h, const struct inbound *in)
 		dispatch_lost_peer(h->group, in->peer);
 }
 
+/* A piece of a snapshot, or the answer to one. */
+static int
+take_chunk(struct host *h, const struct inbound *in, const struct frame *f)
+{
+	struct group *g = h->group;
+	struct raft_msg m = {
+	    .type = RAFT_SNAPSHOT, .from = in->peer, .to = h->opt.id};
+	struct raft_event ev = {
+	    .type = RAFT_EV_MESSAGE, .now = {h->now.mono_ns}, .u.msg = &m};
+	struct chunk_ack a;
+	struct chunk c;
+
+	if (mp_span_eq(f->method, "snapshot.ack")) {
+		if (chunk_ack_read(f, &a) < 0)
+			return -EPROTO;
+		if (a.group == g->id)
+			snapship_ack(g, &a, in->peer);
+		return 0;
+	}
+	if (chunk_read(f, &c) < 0)
+		return -EPROTO;
+	if (c.group != g->id)
+		return 0;
+	m.term = c.term;
+	m.u.snapshot.index = c.index;
+	m.u.snapshot.log_term = c.log_term;
+	group_step(g, &ev);
+	snapship_chunk(g, &c, in->peer, in->blob, h->out->snapshot_wanted);
+	return 0;
+}
+
+static int
+take_frame(struct host *h, const struct inbound *in, const struct frame *f)
+{
+	struct mp_span records;
+	uint32_t group;
+
+	if (mp_span_eq(f->method, "snapshot") ||
+	    mp_span_eq(f->method, "snapshot.ack"))
+		return take_chunk(h, in, f);
+	if (message_read(f, in->peer, h->opt.id, &group, h->msg, &records) < 0)
+		return -EPROTO;
+	if (group == h->group->id)
+		group_message(h->group, h->msg, in->blob, records.p);
+	return 0;
+}
+
 static void
 take_message(struct host *h, const struct inbound *in)
 {
 	struct mp_cur cur = mp_cur(in->blob->data + in->offset, in->len);
 	struct frame f = {.type = FRAME_NOTIFY};
-	struct mp_span records;
-	uint32_t group;
 
 	if (mp_read_bytes(&cur, &f.method) < 0 ||
-	    mp_read_raw(&cur, &f.params) < 0 ||
-	    message_read(&f, in->peer, h->opt.id, &group, h->msg, &records) <
-		0) {
+	    mp_read_raw(&cur, &f.params) < 0 || take_frame(h, in, &f) < 0)
 		host_log(h, HOST_WARN, "event=bad_message peer=%llu",
 		    (unsigned long long)in->peer);
-		return;
-	}
-	if (group == h->group->id)
-		group_message(h->group, h->msg, in->blob, records.p);
 }
 
 static void
@@ -520,12 +566,15 @@ host_turn(struct host *h, struct host_time now)
 	more = apply_committed(g);
 	if (more < 0)
 		host_fail(h, 70, "the state machine cannot apply an entry");
+	snapshot_turn(g);
 	apply_reads(g);
 	if (now.mono_ns >= h->sweep_ns) {
 		dispatch_sweep(g);
 		h->sweep_ns = now.mono_ns + SWEEP_NS;
 	}
 	next = g->deadline_ns;
+	if (snapshot_deadline(g) < next)
+		next = snapshot_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;
@@ -535,7 +584,7 @@ bool
 host_busy(const struct host *h)
 {
 	return h->inbox_count > 0 || !STAILQ_EMPTY(&h->stored) ||
-	       h->fill != NULL;
+	       h->fill != NULL || h->group->snap->done;
 }
 
 void

@@ -13,6 +13,7 @@
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
  *	status.c    what can be looked at
+ *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
  */
@@ -101,8 +102,11 @@ struct transfer_state {
 	uint64_t tried_ns;	 /* by us, for a better priority */
 };
 
+struct snapshots; /* snapshot.h */
+
 struct group {
 	struct host *host;
+	struct snapshots *snap;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
@@ -112,7 +116,10 @@ struct group {
 	struct raft_status st; /* as of the last refresh in this turn */
 	struct raft_hard hard;
 	uint64_t commit, applied;
-	uint64_t commit_logged;		  /* the log names it as committed */
+	uint64_t applied_bytes;	  /* of records, since the start */
+	uint64_t applied_stamp;	  /* of the last one */
+	uint64_t applied_at_boot; /* that of the snapshot it began with */
+	uint64_t commit_logged;	  /* the log names it as committed */
 	uint64_t log_last, log_last_term; /* handed to storage so far */
 	uint64_t stamp;			  /* largest in the log */
 	struct config_at config[GROUP_CONFIGS_MAX]; /* ascending, first is
@@ -132,6 +139,7 @@ struct group {
 	bool links_stale;   /* whom to link with may have changed */
 	bool removed;	    /* were told so: quiet from now on */
 	bool dirty;	    /* was stepped in this turn */
+	bool damaged;	    /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -213,6 +221,10 @@ void group_refresh(struct group *);
 void group_flush_held(struct group *);
 /* Names what is committed to the log, if the log does not know it. */
 void group_put_commit(struct group *);
+/* A record to the log; its payload is copied. */
+void group_put(struct group *, struct record *);
+/* RAFT_EV_SNAPSHOT_RECEIVED: true, the log begins behind it. */
+bool group_install(struct group *, const struct raft_event *);
 /* A record of what we know of a peer. */
 void group_put_peer(struct group *, const struct peer *);
 /* Takes over the configuration of an entry, dropping those from index on. */

@@ -191,15 +191,6 @@ config_read(struct mp_span payload, struct config_entry *out)
 
 /* ---- encode ------------------------------------------------------------ */
 
-static void
-put_snapshot(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
-{
-	put_raft_head(b, group, m, 3);
-	mp_put_u64(b, m->u.snapshot.index);
-	mp_put_u64(b, m->u.snapshot.log_term);
-	put_members(b, &m->u.snapshot.config, NULL);
-}
-
 void
 message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 {
@@ -249,15 +240,13 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 	case RAFT_TIMEOUT_NOW:
 		put_raft_head(b, group, m, 0);
 		break;
-	case RAFT_SNAPSHOT:
-		put_snapshot(b, group, m);
-		break;
 	case RAFT_SNAPSHOT_REPLY:
 		put_raft_head(b, group, m, 2);
 		mp_put_bool(b, m->u.snapshot_reply.ok);
 		mp_put_u64(b, m->u.snapshot_reply.index);
 		break;
-	case RAFT_APPEND: /* message_put_append() */
+	case RAFT_APPEND:   /* message_put_append() */
+	case RAFT_SNAPSHOT: /* chunk_put() */
 	case RAFT_MSG_TYPE_COUNT:
 		b->failed = true;
 		break;
@@ -372,20 +361,6 @@ read_append_reply(struct mp_cur *cur, struct raft_msg *m)
 }
 
 static int
-read_snapshot(struct mp_cur *cur, struct raft_msg *m)
-{
-	struct config_entry e;
-	struct mp_span raw;
-
-	if (mp_read_u64(cur, &m->u.snapshot.index) < 0 ||
-	    mp_read_u64(cur, &m->u.snapshot.log_term) < 0 ||
-	    mp_read_raw(cur, &raw) < 0 || config_read(raw, &e) < 0)
-		return -EPROTO;
-	m->u.snapshot.config = e.config;
-	return 0;
-}
-
-static int
 read_fields(struct mp_cur *cur, struct raft_msg *m)
 {
 	switch (m->type) {
@@ -416,13 +391,12 @@ read_fields(struct mp_cur *cur, struct raft_msg *m)
 		return mp_read_bool(cur, &m->u.read.ok);
 	case RAFT_TIMEOUT_NOW:
 		return 0;
-	case RAFT_SNAPSHOT:
-		return read_snapshot(cur, m);
 	case RAFT_SNAPSHOT_REPLY:
 		if (mp_read_bool(cur, &m->u.snapshot_reply.ok) < 0)
 			return -EPROTO;
 		return mp_read_u64(cur, &m->u.snapshot_reply.index);
 	case RAFT_APPEND:
+	case RAFT_SNAPSHOT:
 	case RAFT_MSG_TYPE_COUNT:
 		break;
 	}

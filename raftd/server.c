@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "raftctl/wire.h"
+#include "raftd/child.h"
 #include "raftd/log.h"
 #include "raftd/net.h"
 #include "raftd/notify.h"
@@ -69,6 +70,7 @@ struct server {
 	uint64_t turns;
 	uint64_t input;		  /* requests and messages so far */
 	uint64_t asked, asked_ns; /* stopping: requests so far, since when */
+	struct child child;
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -150,6 +152,38 @@ env_fatal(void *ctx, int status, const char *cause)
 	log_event(HOST_ERROR, "event=fatal status=%d cause=%s", status,
 	    log_quote(quoted, sizeof(quoted), cause));
 	leave(s, status);
+}
+
+/* In the child: its own view of the directory, and of the host as it was. */
+static int
+write_snapshot(void *ctx)
+{
+	struct server *s = ctx;
+	struct disk disk;
+	int error = disk_real_open(s->conf->dir, false, false, &disk, NULL);
+
+	if (error < 0)
+		return error;
+	error = host_snapshot_write(s->host, &disk);
+	disk_real_close(&disk);
+	return error;
+}
+
+static void
+snapshot_written(void *ctx, int error)
+{
+	struct server *s = ctx;
+
+	host_snapshot_done(s->host, error);
+}
+
+static int
+env_snapshot_start(void *ctx)
+{
+	struct server *s = ctx;
+
+	return child_start(
+	    &s->child, s->base, write_snapshot, snapshot_written, s);
 }
 
 static void
@@ -497,6 +531,9 @@ host_options_from(const struct server *s, struct host_options *o)
 	o->inflight_bytes_max = c->inflight_bytes_max;
 	o->uncommitted_bytes_max = c->uncommitted_bytes_max;
 	o->append_entries_max = (uint32_t)c->append_entries_max;
+	o->snapshot_bytes = c->snapshot_bytes;
+	o->snapshot_entries = c->snapshot_entries;
+	o->snapshot_rate = c->snapshot_rate;
 	o->wal_segment_size = (uint32_t)c->wal_segment_size;
 	o->no_fsync = c->no_fsync;
 	o->cluster = c->cluster[0] != '\0' ? c->cluster : NULL;
@@ -513,6 +550,7 @@ open_host(struct server *s, struct errtext *et)
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
 	    .log = env_log,
+	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,
 	};
 	struct host_options opt;
@@ -640,6 +678,7 @@ finish(struct server *s)
 
 	for (i = 0; i < s->clients; i++)
 		net_listener_close(&s->client[i]);
+	child_end(&s->child);
 	service_free(s->service);
 	peers_free(s->peers);
 	storage_free(s->storage);

@@ -81,7 +81,7 @@ deliver_copy(struct scan *s, const struct record_copy *c, uint64_t offset,
 	    "the record's checksum does not fit");
 	if (error != 0)
 		return error;
-	if (c->kind != RECORD_STATE && c->kind != RECORD_DAMAGE) {
+	if (!record_has_number(r.kind)) {
 		r.len = c->len;
 		return deliver(s, &r, 0, b, false);
 	}
@@ -348,6 +348,18 @@ lost_blind(struct scan *s, const struct evidence *e, const char *why)
 }
 
 static int
+chain_check(struct scan *s, const struct batch_head *h)
+{
+	int error;
+
+	if (MUTANT(61) || !s->chain_known || h->chain == s->chain)
+		return 0;
+	error = problem(s, s->offset, batch_len(h->sectors, h->records_len),
+	    "chain", NULL, "does not follow on the batch before");
+	return error != 0 ? error : blind(s, s->sequence, true);
+}
+
+static int
 damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
     bool known, bool proven)
 {
@@ -377,10 +389,15 @@ damaged(struct scan *s, const struct evidence *e, struct batch_head *h,
 	error = problem(s, s->offset, len, "damaged", NULL, why);
 	if (error != 0)
 		return error;
-	/* The window is ours: the foot may stand in for the head. */
+	/* The window is ours: the foot may stand in for the head, for now. */
 	if (from_foot)
 		memcpy(base, base + len - SECTOR, SECTOR);
-	return batch_take(s, base, h, false);
+	error = chain_check(s, h);
+	if (error == 0)
+		error = batch_take(s, base, h, false);
+	if (from_foot)
+		s->buf_len = 0;
+	return error;
 }
 
 /*
@@ -413,7 +430,7 @@ trouble(
 	error = scan_bytes(s, s->at, s->offset, BLOCK, &p);
 	if (error < 0)
 		return error;
-	proven = e.synced > s->sequence || e.later_segment;
+	proven = !MUTANT(60) && (e.synced > s->sequence || e.later_segment);
 	missing =
 	    sector_is_zero(p) || !finished || (known && state == BATCH_TORN);
 	stale = g->copies > 0 && get_le64(p + 8) != g->nonce &&
@@ -423,7 +440,7 @@ trouble(
 		error = torn(s, &e);
 		return error != 0 ? error : LOG_DONE;
 	}
-	return damaged(s, &e, h, known, proven && !MUTANT(60));
+	return damaged(s, &e, h, known, proven);
 }
 
 /* A segment that is shorter than it was made may have held batches. */
@@ -443,18 +460,6 @@ truncated(struct scan *s)
 }
 
 /* ---- the whole log ----------------------------------------------------- */
-
-static int
-chain_check(struct scan *s, const struct batch_head *h)
-{
-	int error;
-
-	if (MUTANT(61) || !s->chain_known || h->chain == s->chain)
-		return 0;
-	error = problem(s, s->offset, batch_len(h->sectors, h->records_len),
-	    "chain", NULL, "does not follow on the batch before");
-	return error != 0 ? error : blind(s, s->sequence, true);
-}
 
 static int
 step(struct scan *s)
@@ -502,6 +507,41 @@ end_here(struct scan *s)
 			     : s->offset;
 }
 
+/*
+ * Segments before this one were dropped: the sequence goes on at its first
+ * batch, whose foot may stand in for its head.
+ */
+static int
+sequence_begin(struct scan *s)
+{
+	const struct segment *g = &s->segments[s->at];
+	struct batch_head h;
+	uint8_t *p;
+	int error;
+
+	s->chain_known = false;
+	for (uint64_t at = s->offset; at + BLOCK <= g->size; at += BLOCK) {
+		uint64_t end = at + BLOCK - s->offset;
+		bool head;
+
+		error = scan_bytes(s, s->at, at, BLOCK, &p);
+		if (error < 0)
+			return error;
+		head = batch_head_read(p, g->nonce, &h);
+		/* The second batch: of the first neither end is left. */
+		if (head && at > s->offset)
+			return 0;
+		if (head ||
+		    (batch_head_read(p + BLOCK - SECTOR, g->nonce, &h) &&
+			batch_len(h.sectors, h.records_len) == end)) {
+			s->sequence = h.sequence - 1;
+			s->state = h.state;
+			return 0;
+		}
+	}
+	return 0;
+}
+
 static int
 segment_begin(struct scan *s)
 {
@@ -518,6 +558,8 @@ segment_begin(struct scan *s)
 	    g->number != s->segments[s->at - 1].number + 1)
 		error = problem(s, 0, 0, "missing", NULL,
 		    "the segment before this one is not there");
+	if (error == 0 && s->at == 0 && g->number > 1)
+		error = sequence_begin(s);
 	return error;
 }
 

@@ -106,6 +106,22 @@ prepare_finish(struct wal *w)
 	return error;
 }
 
+/*
+ * A file whose write or sync failed is never synced again: a success would
+ * mean nothing.  For want of space another one is begun when asked again;
+ * anything else is the disk's fault, and final.
+ */
+static int
+prepare_failed(struct wal *w, int error)
+{
+	if (w->prepare != NULL)
+		w->disk.ops->close(w->disk.ctx, w->prepare);
+	w->prepare = NULL;
+	if (error != -ENOSPC && error != -EDQUOT)
+		w->error = error;
+	return error;
+}
+
 int
 segment_prepare(struct wal *w)
 {
@@ -117,22 +133,18 @@ segment_prepare(struct wal *w)
 	if (w->prepare == NULL) {
 		error = prepare_open(w);
 		if (error < 0)
-			return error;
+			return prepare_failed(w, error);
 	}
 	if (w->prepared == w->opt.segment_size) {
 		error = prepare_finish(w);
-		return error < 0 ? error : 0;
+		return error < 0 ? prepare_failed(w, error) : 0;
 	}
 	to = w->prepared + PREPARE_STEP;
 	if (to > w->opt.segment_size)
 		to = w->opt.segment_size;
 	error = w->disk.ops->truncate(w->disk.ctx, w->prepare, to);
-	if (error < 0) {
-		/* A step that failed half-way is begun anew. */
-		w->disk.ops->close(w->disk.ctx, w->prepare);
-		w->prepare = NULL;
-		return error;
-	}
+	if (error < 0)
+		return prepare_failed(w, error);
 	w->prepared = to;
 	return 1;
 }
@@ -192,9 +204,12 @@ segment_advance(struct wal *w, uint64_t room)
 		error = ops->size(w->disk.ctx, f, &size);
 	if (error == 0)
 		error = enlarge(w, f, &size, room);
+	if (error < 0 && error != -ENOSPC && error != -EDQUOT)
+		w->error = error;
 	/* raftwal(5): a segment is synced before the next one is used, so
 	 * that anything in the next one vouches for all of this one. */
-	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync) {
+	if (error == 0 && w->file != NULL && w->dirty && !w->opt.no_sync &&
+	    !MUTANT(66)) {
 		error = ops->sync(w->disk.ctx, w->file);
 		if (error < 0)
 			w->error = error;
@@ -277,7 +292,7 @@ segment_resume(struct wal *w, struct scan *s)
 		w->offset = w->size;
 	/* A killed server's last writes may be in the cache only. */
 	error = write_again(w, s);
-	if (error == 0)
+	if (error == 0 && !MUTANT(67))
 		error = ops->sync(w->disk.ctx, f);
 	if (error < 0)
 		return error;
@@ -358,7 +373,7 @@ segment_cut(struct wal *w, struct scan *s)
 	uint64_t at = s->end.offset, end = at + s->end.torn_len;
 	int error;
 
-	if (s->end.torn_len == 0)
+	if (s->end.torn_len == 0 || MUTANT(68))
 		return 0;
 	error = quarantine_copy(w, s);
 	/* Nothing in a torn tail was ever acknowledged: a full disk is no

@@ -10,16 +10,20 @@
  * An entry hides every earlier record of its group with the same or a higher
  * index.
  *
- * How a crash is told from damage stands in raftwal(5): each batch names the
- * position up to which everything is known to be synced and chains the
- * checksum of the batch before; wal_mark() adds a mark after the last sync,
- * when the server goes idle or closes.  At open,
- *	- an invalid batch past every proven position is a torn tail: cut,
- *	  after its bytes were copied to quarantine/;
- *	- an invalid one before it is damage: wal_open() says so in the
- *	  report and never shortens a group's log behind its caller's back.
+ * How a crash is told from damage stands in raftwal(5).  In short: space is
+ * zero before it is written, so that after a crash a sector is zero or whole;
+ * each batch says which batches before it are known to be synced, and
+ * wal_mark() says so of the last one.  At open,
+ *	- a batch that lacks sectors, and that nothing proves to have been
+ *	  synced, is a torn tail: cut, after its bytes were copied to
+ *	  quarantine/;
+ *	- one that is proven, or that has changed sectors, is damage:
+ *	  wal_open() says so in the report, never shortens a group's log
+ *	  behind its caller's back, and notes it in the log, so that the next
+ *	  start says so too until the group has its entries again.  A caller
+ *	  that knows better ends it with a RECORD_DAMAGE of payload 0.
  *
- * Segments are written over space that was zeroed or used before, never over
+ * Segments are written over space that was filled with zeroes, never over
  * merely allocated extents; the next one is made ready ahead of its use.
  *
  * Ownership: the caller's batches are borrowed during the call.
@@ -62,6 +66,7 @@ struct wal_group {
 	uint64_t term;	     /* hard state; 0 if none was ever written */
 	uint64_t vote;	     /* server id, 0 nobody */
 	uint64_t first;	     /* first index kept; 1 without compaction */
+	uint64_t prev_term;  /* of first - 1; 0 if first is 1 */
 	uint64_t last;	     /* last index, first - 1 when there is no entry */
 	bool damaged;	     /* entries that were once durable are missing: the
 			   caller must not vote on this log as it stands */
@@ -104,6 +109,16 @@ int wal_mark(struct wal *);
 int wal_prepare(struct wal *);
 
 /*
+ * Drops whole segments that no group needs any more, oldest first.  What a
+ * group needs: entries from the one behind its last RECORD_START (or RESET)
+ * on, that record, its last hard state, and what stands behind these; so
+ * whoever writes a START writes in the same batch what else is to outlive the
+ * segments before.  A group without START keeps everything, and so does a
+ * damaged one.  An error leaves a log that is whole.
+ */
+int wal_compact(struct wal *, uint64_t *dropped);
+
+/*
  * Entries [from..to] of a group as sealed records back to back into buf, as
  * many whole ones as fit (at least the first, or -EMSGSIZE with *len the
  * size it needs).  -ENOENT: from is not in the log (any more).
@@ -114,8 +129,6 @@ int wal_read(struct wal *, uint32_t group, uint64_t from, uint64_t to,
 
 struct wal_stat {
 	uint64_t segments, bytes, records, batches, syncs;
-	uint64_t write_ns, sync_ns; /* sums; the clock is the caller's: 0 in
-				       the simulator */
 };
 void wal_stat(const struct wal *, struct wal_stat *);
 

@@ -20,6 +20,26 @@ election_reset(struct raft *r)
 	r->election_at = time_after(r->now, r->opt.election.ns + spread);
 }
 
+/*
+ * A start need not wait for a timeout to know that nobody leads: pre-votes
+ * disturb nobody, and where somebody leads they are refused.  Who is alone
+ * has nobody to ask.
+ */
+void
+election_start(struct raft *r)
+{
+	uint64_t ns = r->opt.election.ns / 8;
+
+	election_reset(r);
+	if (r->self >= 0 &&
+	    quorum_reached(config_now(r), UINT32_C(1) << r->self))
+		ns = 0;
+	else
+		ns += raft_random(r, r->opt.election.ns / 2);
+	if (r->opt.pre_vote)
+		r->election_at = time_after(r->now, ns);
+}
+
 /* Spacing of those who rush to replace a leader known to be gone: wide
  * enough for a pre-vote to travel, so that the first one wins. */
 static uint64_t
@@ -254,7 +274,7 @@ election_peer_down(struct raft *r, uint64_t peer)
 	r->lost = peer;
 	r->lost_at = r->now;
 	r->lost_tries = 0;
-	if (led)
+	if (led && !MUTANT(43))
 		raft_follow(r, r->hard.term, RAFT_NONE);
 	if (may_campaign(r))
 		rush(r);
@@ -263,7 +283,11 @@ election_peer_down(struct raft *r, uint64_t peer)
 void
 election_peer_up(struct raft *r, uint64_t peer)
 {
-	if (r->lost != peer)
+	/* A question asked before there was a link went nowhere. */
+	if ((r->role == RAFT_PRECANDIDATE || r->role == RAFT_CANDIDATE) &&
+	    (bit_of(r, peer) & ~(r->yes | r->no)) != 0)
+		ask(r);
+	if (peer == RAFT_NONE || r->lost != peer)
 		return;
 	r->lost = RAFT_NONE;
 	/* It may lead still: give it the time to say so. */

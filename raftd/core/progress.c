@@ -86,7 +86,7 @@ bool
 progress_full(const struct progress *p, uint64_t bytes_max)
 {
 	return p->flight_count == RAFT_INFLIGHT_MAX ||
-	       p->flight_bytes >= bytes_max;
+	       (p->flight_bytes >= bytes_max && !MUTANT(39));
 }
 
 bool

@@ -195,7 +195,7 @@ ask_next(struct raft *r)
 void
 read_index_reply(struct raft *r, const struct raft_msg *m)
 {
-	if (!r->ask.busy || m->u.read.boot != r->opt.boot ||
+	if (!r->ask.busy || (m->u.read.boot != r->opt.boot && !MUTANT(49)) ||
 	    m->u.read.id != r->ask.id || m->u.read.index > RAFT_NUMBER_MAX)
 		return;
 	done(r, r->ask.id, m->u.read.ok ? m->u.read.index : 0, m->u.read.ok);

@@ -83,7 +83,7 @@ replicate_commit(struct raft *r)
 	/* diss. 4.2.2: a leader that is no voter any more has done its duty
 	 * when that is committed. */
 	if (config_now_index(r) <= r->commit &&
-	    !members_is_voter(config_now(r), r->opt.id)) {
+	    !members_is_voter(config_now(r), r->opt.id) && !MUTANT(45)) {
 		transfer_step_down(r);
 		return;
 	}
@@ -214,7 +214,7 @@ static void
 recovered(struct raft *r)
 {
 	if (r->damaged && r->told > 0 &&
-	    least(r->durable, r->commit) >= r->told &&
+	    (least(r->durable, r->commit) >= r->told || MUTANT(44)) &&
 	    trail_term(&r->trail, r->told) == r->hard.term)
 		r->damaged = false;
 }
@@ -262,8 +262,20 @@ replicate_peer_down(struct raft *r, uint64_t peer)
 	 * its acknowledgement counts again when it is repeated.  Where to
 	 * look first stays known.
 	 */
-	p->match = 0;
+	if (!MUTANT(36))
+		p->match = 0;
 	progress_probe(p, p->next);
+}
+
+/* What was sent before there was a link went nowhere: probe at once. */
+void
+replicate_peer_up(struct raft *r, uint64_t peer)
+{
+	struct progress *p;
+
+	if (r->role == RAFT_LEADER && peer != r->opt.id &&
+	    (p = members_progress(r, peer)) != NULL)
+		p->waiting = false;
 }
 
 /* ---- leader: sending --------------------------------------------------- */
@@ -380,7 +392,7 @@ replicate_append_reply(struct raft *r, const struct raft_msg *m)
 	if (!m->u.append_reply.ok) {
 		/* Both sides skip whole terms: the follower those above the
 		 * term it was asked for, we those above the term it has. */
-		if (hint >= r->trail.prev_index)
+		if (hint >= r->trail.prev_index && !MUTANT(48))
 			hint = trail_floor(
 			    &r->trail, hint, m->u.append_reply.hint_term);
 		progress_refused(p, m->u.append_reply.prev_index, hint + 1);
@@ -413,18 +425,6 @@ replicate_heartbeat_reply(struct raft *r, const struct raft_msg *m)
 	    !time_within(r->now, p->append_at, r->opt.heartbeat))
 		p->poke = true;
 	read_acked(r, at, m->u.heartbeat_reply.round);
-}
-
-void
-replicate_snapshot_reply(struct raft *r, const struct raft_msg *m)
-{
-	struct progress *p = members_progress(r, m->from);
-
-	if (r->role != RAFT_LEADER || p == NULL ||
-	    p->state != RAFT_SNAPSHOTTING || !m->u.snapshot_reply.ok ||
-	    m->u.snapshot_reply.index > r->trail.last)
-		return;
-	progress_probe(p, m->u.snapshot_reply.index + 1);
 }
 
 /* ---- follower ---------------------------------------------------------- */
@@ -574,15 +574,4 @@ replicate_heartbeat(struct raft *r, const struct raft_msg *m)
 	reply = raft_send(r, RAFT_HEARTBEAT_REPLY, m->from);
 	reply->u.heartbeat_reply.round = m->u.heartbeat.round;
 	reply->u.heartbeat_reply.last = r->verified;
-}
-
-/* Receiving a snapshot is the host's; the core has no part in it yet, and
- * says so. */
-void
-replicate_snapshot(struct raft *r, const struct raft_msg *m)
-{
-	struct raft_msg *reply = raft_send(r, RAFT_SNAPSHOT_REPLY, m->from);
-
-	reply->u.snapshot_reply.ok = false;
-	reply->u.snapshot_reply.index = m->u.snapshot.index;
 }

@@ -187,6 +187,50 @@ crash_again(const struct memdisk *m, const struct run *run, size_t lo,
 	mem_free(rec);
 }
 
+/*
+ * The server is killed here and starts again, on what the cache has; then
+ * the power goes.  What it found at its start it may have told to others.
+ */
+static void
+kill_then_power(const struct mem_world *at, const struct run *run, size_t lo,
+    size_t hi, uint64_t seed)
+{
+	struct memdisk *rec, *joined, *crash;
+	struct mem_world world = *at;
+	struct mem_op *ops;
+	struct wal *wal;
+	size_t found, pending = at->pending_count;
+
+	rec = mem_world_crash(&world, 0, 256);
+	rec->recording = true;
+	found = recovered(rec, run, lo, hi, &wal, seed, at->at, 256);
+	wal_close(wal);
+	/* One journal: what was pending, and what the start did. */
+	joined = mem_new();
+	joined->files = rec->files;
+	ops = mem_must(calloc(pending + rec->ops + 1, sizeof(*ops)));
+	for (size_t i = 0; i < pending; i++)
+		ops[i] = at->source->op[at->pending[i]];
+	memcpy(ops + pending, rec->op, rec->ops * sizeof(*ops));
+	joined->op = ops;
+	joined->ops = pending + rec->ops;
+	mem_world_init(&world, joined);
+	mem_free(world.durable);
+	world.durable = mem_clone(at->durable);
+	world.durable->files = rec->files;
+	while (world.at < joined->ops)
+		mem_world_step(&world);
+	crash = mem_world_crash(&world, 0, 0);
+	(void)recovered(crash, run, found, hi, &wal, seed, at->at, 257);
+	wal_close(wal);
+	mem_free(crash);
+	mem_world_release(&world);
+	joined->ops = 0; /* the bytes are others' */
+	mem_free(joined);
+	mem_free(rec);
+	recrashes++;
+}
+
 static void
 try_state(struct mem_world *world, const struct run *run, size_t lo, size_t hi,
     uint64_t seed, uint64_t variant, unsigned keep)
@@ -262,6 +306,7 @@ run_seed(uint64_t seed)
 		for (uint64_t v = 2; v < 2 + SAMPLES; v++)
 			try_state(&world, &run, lo, hi, seed, v,
 			    (unsigned)(32 + v * 24));
+		kill_then_power(&world, &run, lo, hi, seed);
 		if (seed == 1 && world.at % 16 == 3)
 			try_subsets(&world, &run, lo, hi, seed);
 		if (world.at == run.disk->ops)

@@ -29,12 +29,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	mem_close(m, f);
 	for (unsigned i = 0; i < 2; i++) {
-		uint8_t *b = m->file[0].data + i * IDENTITY_BLOCK_LEN;
+		uint8_t *b;
 
-		if ((data[0] >> i & 1) &&
-		    size - 1 >= (i + 1) * IDENTITY_BLOCK_LEN)
-			put_le32(
-			    b + 8, crc32c(0, b + 12, IDENTITY_BLOCK_LEN - 12));
+		if ((data[0] >> i & 1) == 0 ||
+		    size - 1 < (i + 1) * IDENTITY_BLOCK_LEN)
+			continue;
+		b = m->file[0].data + i * IDENTITY_BLOCK_LEN;
+		put_le32(b + 8, crc32c(0, b + 12, IDENTITY_BLOCK_LEN - 12));
 	}
 	if (identity_read(&disk, &id, &et) == 0) {
 		id.boot++;

@@ -137,6 +137,15 @@ env_fatal(void *ctx, int status, const char *cause)
 		s->fatal = status;
 }
 
+/* Once all must be live, whoever supervises a server is quick about it. */
+static uint64_t
+restart_wait(struct server *s)
+{
+	if (s->sim->phase != PHASE_CHAOS)
+		return SIM_MS;
+	return prng_exp(&s->crash_prng, s->sim->conf.restart_ms * SIM_MS);
+}
+
 /* ---- storage ------------------------------------------------------------ */
 
 static void
@@ -157,7 +166,8 @@ batch_start(struct server *s)
 	if (s->batch_count == 0)
 		return;
 	delay = prng_exp(&s->store_prng, c->store_us * SIM_US) + 1000;
-	if (prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
+	if (s->sim->phase == PHASE_CHAOS &&
+	    prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
 		delay *= 1 + prng_below(&s->store_prng, 200);
 		mark(MARK_STORE_SPIKE);
 	}
@@ -200,8 +210,7 @@ on_store(struct server *s)
 
 		s->midwrite = 0;
 		server_crash(s, power, true);
-		server_start_in(s,
-		    prng_exp(&s->crash_prng, s->sim->conf.restart_ms * SIM_MS));
+		server_start_in(s, restart_wait(s));
 		return;
 	}
 	if (s->batch_count > 1)
@@ -407,7 +416,7 @@ start_failed(struct server *s, int err, const char *text)
 	} else {
 		mark(MARK_START_FAILED);
 	}
-	server_start_in(s, sim->conf.restart_ms * SIM_MS);
+	server_start_in(s, restart_wait(s));
 }
 
 void
@@ -454,7 +463,7 @@ server_start(struct server *s)
 	check_started(s);
 	if (simdisk_frozen(s->disk)) {
 		server_crash(s, prng_ppm(&s->crash_prng, 500000), false);
-		server_start_in(s, sim->conf.restart_ms * SIM_MS);
+		server_start_in(s, restart_wait(s));
 		return;
 	}
 	simdisk_disarm(s->disk);
@@ -539,7 +548,7 @@ stopped(struct server *s)
 	simdisk_crash(s->disk, false);
 	net_server_down(sim, s->number, false);
 	clients_server_down(sim, s->number, false);
-	server_start_in(s, sim->conf.restart_ms * SIM_MS);
+	server_start_in(s, restart_wait(s));
 }
 
 void
@@ -645,7 +654,7 @@ on_turn(struct server *s)
 		mark(MARK_FATAL);
 		/* The process ends; its machine goes on. */
 		server_crash(s, false, false);
-		server_start_in(s, sim->conf.restart_ms * SIM_MS);
+		server_start_in(s, restart_wait(s));
 		return;
 	}
 	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {

@@ -63,6 +63,7 @@ struct server {
 	/* what faults its disk has met */
 	bool victim;		 /* of damage: never more than a minority */
 	bool damaged;		 /* its log may lack what was durable */
+	bool replaced;		 /* its disk was, by an old or an empty one */
 	bool untrusted;		 /* beyond the promises: checks of it are off */
 	int fatal;		 /* exit status it asked for, 0 none */
 	unsigned recovery_crash; /* next start dies at this change + 1 */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "raftwal/crc32c.h"
+#include "raftwal/format.h"
 #include "tests/crash/logmodel.h"
 
 #define SEEN_LEN 512
@@ -206,6 +207,22 @@ START_TEST(test_failed_write_is_final)
 }
 END_TEST
 
+/* Neither is the sync of a segment that is made ready. */
+START_TEST(test_failed_sync_of_the_next_segment_is_final)
+{
+	int more;
+
+	do {
+		mem->fail_sync = -EIO;
+		more = wal_prepare(wal);
+	} while (more == 1);
+	ck_assert_int_eq(more, -EIO);
+	mem->fail_sync = 0;
+	ck_assert_int_eq(wal_prepare(wal), -EIO);
+	ck_assert_int_eq(put(1, RECORD_NOOP, 1, 1, 0), -EIO);
+}
+END_TEST
+
 /* raft-bugs 67: no space is no failure; it goes on when there is some. */
 START_TEST(test_full_disk_is_not_final)
 {
@@ -311,6 +328,56 @@ START_TEST(test_batches_of_another_use_do_not_count)
 	ck_assert(!group(1)->damaged);
 	ck_assert_uint_eq(report.damaged, 0);
 	ck_assert_uint_eq(report.torn_bytes, 8192);
+}
+END_TEST
+
+static void
+two_batches(void)
+{
+	ck_assert_int_eq(put(1, RECORD_COMMAND, 1, 1, 100), 0);
+	ck_assert_int_eq(put(1, RECORD_COMMAND, 2, 1, 100), 0);
+	ck_assert_int_eq(wal_sync(wal), 0);
+	wal_close(wal);
+}
+
+/* A whole batch in the place of another: misdirected, or an old copy. */
+START_TEST(test_batch_out_of_its_turn_does_not_count)
+{
+	const struct wal_options opt = {
+	    .segment_size = WAL_SEGMENT_SIZE_MIN, .server_id = 1};
+	struct errtext et = {""};
+
+	two_batches();
+	memcpy(mem->file[0].data + 16384, mem->file[0].data + 4096, BLOCK);
+	wal = NULL;
+	/* It may have taken the place of a batch with a vote in it. */
+	ck_assert_int_eq(
+	    wal_open(&disk, &opt, NULL, NULL, &wal, &report, &et), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(report.text, "offset 16384: damaged"));
+}
+END_TEST
+
+START_TEST(test_batch_that_follows_another_past_is_noticed)
+{
+	struct memdisk *other = mem;
+	struct iovec iov = {buf, 0};
+
+	two_batches();
+	mem = mem_new();
+	disk = mem_disk(mem);
+	open_with(NULL, NULL);
+	iov.iov_len = model_record(buf, 1, RECORD_COMMAND, 1, 1, 100, 99);
+	ck_assert_int_eq(wal_write(wal, &iov, 1), 0);
+	ck_assert_int_eq(wal_sync(wal), 0);
+	wal_close(wal);
+	/* The same nonce, the same sequence, another content. */
+	memcpy(other->file[0].data + 4096, mem->file[0].data + 4096, BLOCK);
+	mem_free(mem);
+	mem = other;
+	disk = mem_disk(mem);
+	wal = NULL;
+	ck_assert_int_eq(wal_check(&disk, NULL, NULL, &report, NULL), 0);
+	ck_assert_uint_gt(report.damaged, 0);
 }
 END_TEST
 
@@ -457,12 +524,15 @@ main(void)
 	tcase_add_test(t, test_read_gives_entries_as_written);
 	tcase_add_test(t, test_read_of_changed_bytes_says_so);
 	tcase_add_test(t, test_failed_sync_is_final);
+	tcase_add_test(t, test_failed_sync_of_the_next_segment_is_final);
 	tcase_add_test(t, test_failed_write_is_final);
 	tcase_add_test(t, test_full_disk_is_not_final);
 	tcase_add_test(t, test_prepare_makes_the_next_segment_in_steps);
 	tcase_add_test(t, test_large_batch_gets_room);
 	tcase_add_test(t, test_marks_do_not_pile_up);
 	tcase_add_test(t, test_batches_of_another_use_do_not_count);
+	tcase_add_test(t, test_batch_out_of_its_turn_does_not_count);
+	tcase_add_test(t, test_batch_that_follows_another_past_is_noticed);
 	tcase_add_test(t, test_callback_may_stop_the_open);
 	tcase_add_test(t, test_read_only_changes_nothing);
 	tcase_add_test(t, test_torn_tail_goes_to_quarantine);
