@@ -156,6 +156,7 @@ static void
 up_cb(struct link *l)
 {
 	run_of(l)->answered = true;
+	run_of(l)->links[l->index].leaving = false;
 }
 
 static void
@@ -197,6 +198,8 @@ answer_cb(struct link *l, const struct frame *f, uint64_t now)
 	}
 	if (f->error.len != 1 || f->error.p[0] != 0xc0) {
 		wire_read_error(f->error, &err);
+		if (err.status == WIRE_STOPPING)
+			r->links[l->index].leaving = true;
 		slot_fail(r, s, err.status, now);
 		return;
 	}
@@ -277,7 +280,7 @@ slot_take(struct run *r, struct run_link *l)
 {
 	struct run_slot *s;
 
-	if (l->link.state != LINK_UP || l->free == RUN_NO_SLOT)
+	if (l->link.state != LINK_UP || l->leaving || l->free == RUN_NO_SLOT)
 		return NULL;
 	s = &r->slots[l->free];
 	l->free = s->next;
@@ -358,6 +361,20 @@ sweep(struct run *r, uint64_t now)
 		    !r->answered)
 			memcpy(r->why, l->why, sizeof(r->why));
 	}
+}
+
+/* Everything that was asked of a stopping server has been answered. */
+static void
+leave_stopping(struct run *r, struct run_link *l)
+{
+	uint32_t i;
+
+	if (!l->leaving || l->link.state != LINK_UP)
+		return;
+	for (i = 0; i < r->slot_count; i++)
+		if (r->slots[i].busy && r->slots[i].link == l->link.index)
+			return;
+	link_fail(&l->link, "the server is stopping");
 }
 
 /* ---- the loop ---------------------------------------------------------- */
@@ -448,9 +465,11 @@ flush(struct run *r)
 {
 	unsigned i;
 
-	for (i = 0; i < r->opt->connections; i++)
+	for (i = 0; i < r->opt->connections; i++) {
 		if (r->links[i].link.out.len > 0)
 			link_flush(&r->links[i].link);
+		leave_stopping(r, &r->links[i]);
+	}
 }
 
 static void

@@ -43,6 +43,7 @@ struct run_slot {
 struct run_link {
 	struct link link;
 	uint32_t free; /* first of its free slots */
+	bool leaving;  /* its server is stopping: nothing new, then away */
 };
 
 enum run_phase { RUN_LOADING, RUN_WARMUP, RUN_MEASURE, RUN_DRAIN };

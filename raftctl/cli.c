@@ -47,6 +47,8 @@ static const struct command commands[] = {
 	cmd_change_options},
     {"tune", "ID", "the name, zone or priority of a member", cmd_tune,
 	cmd_tune_options},
+    {"reconcile", "FILE", "bring the members to a declared state",
+	cmd_reconcile, cmd_reconcile_options},
     {"transfer", "[ID]", "hand leadership over", cmd_transfer,
 	cmd_none_options},
     {"wait",

@@ -161,6 +161,7 @@ int cmd_replace(struct cli *, int, char **);
 int cmd_set(struct cli *, int, char **);
 int cmd_tune(struct cli *, int, char **);
 int cmd_transfer(struct cli *, int, char **);
+int cmd_reconcile(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];
@@ -172,5 +173,6 @@ extern const struct cli_option cmd_none_options[];  /* no own ones */
 extern const struct cli_option cmd_add_options[];
 extern const struct cli_option cmd_change_options[];
 extern const struct cli_option cmd_tune_options[];
+extern const struct cli_option cmd_reconcile_options[];
 
 #endif

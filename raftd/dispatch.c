@@ -510,7 +510,7 @@ dispatch_turn(struct group *g)
 		lead(g);
 		return;
 	}
-	if (g->served_ns != h->now.mono_ns) {
+	if (g->served_ns != h->now.mono_ns || g->removed) {
 		refuse_waiting(g);
 		return;
 	}

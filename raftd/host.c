@@ -177,7 +177,8 @@ host_link_failed(struct host *h, uint64_t peer, const char *cause)
 	if (p == NULL)
 		return;
 	(void)snprintf(p->cause, sizeof(p->cause), "%s", cause);
-	if (strstr(cause, HELLO_REMOVED) != NULL)
+	/* Without the prefix it is what we say of the other one. */
+	if (strcmp(cause, "refused: " HELLO_REMOVED) == 0)
 		members_removed(g, peer);
 }
 

@@ -126,6 +126,20 @@ members_removed(struct group *g, uint64_t by)
 	    g->id, ULL(by));
 }
 
+/* Nobody answers our reads any more, nor sends what they wait for. */
+static void
+end_reads(struct group *g)
+{
+	struct request *r, *tmp;
+
+	while ((r = TAILQ_FIRST(&g->queue[REQUEST_READING])) != NULL)
+		dispatch_move(g, r, REQUEST_WAITING);
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_READY], link, tmp)
+		if (r->index > g->commit)
+			answer_error(g, r, WIRE_NO_LEADER,
+			    "this server was removed from the cluster");
+}
+
 static void
 look_for_ends(struct group *g)
 {
@@ -134,6 +148,8 @@ look_for_ends(struct group *g)
 	if (!g->removed && g->config[g->config_count - 1].index <= g->commit &&
 	    config_removed(group_config(g), h->opt.id))
 		members_removed(g, h->opt.id);
+	if (g->removed)
+		end_reads(g);
 	if (g->linger_ns == 0 || h->now.mono_ns < g->linger_ns)
 		return;
 	g->linger_ns = 0;
@@ -520,7 +536,7 @@ lead_changes(struct group *g)
 	/* Asked and given up: the link was for nothing. */
 	if (r == NULL)
 		stop_linking(g);
-	if (index > g->commit && !MUTANT(82))
+	if (index > g->commit)
 		return;
 	if (group_config(g)->config.joint) {
 		plan_leave(group_config(g), &step);
