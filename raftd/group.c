@@ -110,6 +110,7 @@ settle_configs(struct group *g)
 	bool any = false;
 
 	while (g->config_count > 1 && g->config[1].index <= g->commit) {
+		members_part(g, &g->config[0].e);
 		memmove(g->config, g->config + 1,
 		    (g->config_count - 1) * sizeof(g->config[0]));
 		g->config_count--;
@@ -175,8 +176,9 @@ group_peers_changed(struct group *g)
 	if (g->change.linking)
 		link_with(h, &l, g->change.change.id, g->change.change.address);
 	for (unsigned i = 0; i < h->peer_count && !g->removed; i++)
-		if (h->peer[i].linked_in &&
-		    !config_removed(&g->config[0].e, h->peer[i].id))
+		if (h->peer[i].linger_ns > h->now.mono_ns ||
+		    (h->peer[i].linked_in &&
+			!config_removed(&g->config[0].e, h->peer[i].id)))
 			link_with(h, &l, h->peer[i].id, h->peer[i].address);
 	h->env.peers_changed(h->env.ctx, l.m, l.count);
 }

@@ -177,14 +177,8 @@ host_link_failed(struct host *h, uint64_t peer, const char *cause)
 	if (p == NULL)
 		return;
 	(void)snprintf(p->cause, sizeof(p->cause), "%s", cause);
-	if (g->removed || strstr(cause, HELLO_REMOVED) == NULL)
-		return;
-	g->removed = true;
-	g->links_stale = true;
-	host_log(h, HOST_WARN,
-	    "event=removed group=%u text=\"server %llu says that this server "
-	    "was removed from the cluster: it may be stopped\"",
-	    g->id, (unsigned long long)peer);
+	if (strstr(cause, HELLO_REMOVED) != NULL)
+		members_removed(g, peer);
 }
 
 /* ---- input ------------------------------------------------------------- */
@@ -240,6 +234,10 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 		if (answer_read(f, &a) < 0)
 			return -EPROTO;
 		dispatch_answer(h, &a, peer);
+		return 0;
+	}
+	if (mp_span_eq(f->method, "removed")) {
+		members_removed(h->group, peer);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -600,6 +598,12 @@ host_stop(struct host *h)
 	group_refresh(h->group);
 	if (h->group->st.role == RAFT_LEADER)
 		group_step(h->group, &ev);
+}
+
+bool
+host_removed(const struct host *h)
+{
+	return h->group->removed;
 }
 
 bool

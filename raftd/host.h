@@ -193,6 +193,8 @@ bool host_busy(const struct host *);
 
 /* Going down: new requests are refused with STOPPING. */
 void host_stop(struct host *);
+/* This server was removed from its cluster and has no business any more. */
+bool host_removed(const struct host *);
 /* Nothing of what was accepted before host_stop() is open any more. */
 bool host_drained(const struct host *);
 
@@ -209,6 +211,8 @@ void host_snapshot_done(struct host *, int error);
 struct fsm_digest;
 struct raft;
 struct raft_status;
+/* Replicated time in ms, as of what is applied here. */
+uint64_t host_replicated_ms(const struct host *);
 /* The state of a group; applied is what the digest belongs to.  -ENOENT. */
 int host_inspect(const struct host *, uint32_t group, struct raft_status *,
     struct fsm_digest *, uint64_t *applied);

@@ -55,8 +55,9 @@ struct peer {
 	char address[HOST_ADDR_MAX]; /* as its hello has it */
 	char cause[128]; /* why our link to it could not be made, last */
 	uint64_t priority;
-	bool link_up;	/* ours to it */
-	bool linked_in; /* its to us */
+	uint64_t linger_ns; /* removed: linked until then, for last answers */
+	bool link_up;	    /* ours to it */
+	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
 };
 
@@ -84,13 +85,15 @@ struct catchup {
 };
 
 struct snapshots; /* snapshot.h */
+
 /* The change of members that this server, leading, carries out. */
 struct change_state {
 	struct request *request; /* whoever asked; NULL: nobody waits */
 	struct change change;
-	bool linking;	   /* ADD: the link to it is not up yet */
-	uint64_t until_ns; /* linking */
-	uint64_t index;	   /* of the configuration proposed last, 0: none */
+	bool linking;	    /* ADD: the link to it is not up yet */
+	uint64_t until_ns;  /* linking */
+	uint64_t handed_ns; /* tried to let another leader do it */
+	uint64_t index;	    /* of the configuration proposed last, 0: none */
 	uint64_t term;
 };
 
@@ -131,11 +134,12 @@ struct group {
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
 	struct transfer_state transfer;
-	uint64_t leads_ns; /* since when we lead; 0: we do not */
-	bool links_stale;  /* whom to link with may have changed */
-	bool removed;	   /* were told so: quiet from now on */
-	bool dirty;	   /* was stepped in this turn */
-	bool damaged;	   /* and the log has a note of it */
+	uint64_t leads_ns;  /* since when we lead; 0: we do not */
+	uint64_t linger_ns; /* the last one of the peers', 0: none */
+	bool links_stale;   /* whom to link with may have changed */
+	bool removed;	    /* were told so: quiet from now on */
+	bool dirty;	    /* was stepped in this turn */
+	bool damaged;	    /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -265,7 +269,10 @@ void answer_send_error(
 
 /* members.c */
 void members_turn(struct group *);
-/* A request that leads to a change: the leader takes it in its turn. */
+/* e is no more: the committed configuration follows it. */
+void members_part(struct group *, const struct config_entry *e);
+/* A member says that we were removed. */
+void members_removed(struct group *, uint64_t by);
 void members_forget(struct group *, const struct request *);
 /* Is it as good as up to date, as the leader sees it? */
 bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);

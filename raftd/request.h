@@ -6,7 +6,8 @@
  *
  *	WAITING   -> PENDING | FORWARDED | READING | CHANGING | answered
  *	PENDING   -> WAITING (certainly not applied) | answered
- *	FORWARDED -> WAITING (certainly not applied) | answered
+ *	FORWARDED -> WAITING (certainly not applied, or in a session, which
+ *		     makes another copy harmless) | answered
  *	READING   -> READY | WAITING | answered
  *	CHANGING  -> WAITING (certainly not applied) | answered
  *	READY     -> answered
@@ -75,6 +76,8 @@ struct request {
 	struct mp_span method, params;
 	uint64_t arrived_ns;
 	uint64_t retry_ns;    /* WAITING: not before this */
+	bool doubt;	      /* a copy may have been applied: it has a
+				 session, and another copy will tell */
 	bool counted;	      /* its bytes are in host->request_bytes */
 	uint64_t index, term; /* PENDING; READY: index */
 	uint64_t read_id;     /* READING */

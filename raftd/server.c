@@ -42,6 +42,10 @@
 /* A turn that took in no more than this is quiet: nobody else is likely to
  * come while the event thread syncs in place. */
 #define SERVER_QUIET_MAX 2
+/* Going down, connections stay until no request came for so long: one that is
+ * on its way is refused in words, which a client can repeat elsewhere. */
+#define SERVER_HUSH_NS 30000000ull
+#define SERVER_HUSH_MAX_NS 200000000ull
 
 struct server {
 	struct conf *conf;
@@ -61,9 +65,11 @@ struct server {
 	bool due;	   /* the next turn need not wait for anything */
 	struct event *signal[SERVER_SIGNALS];
 	bool stopping, done;
-	uint64_t stop_ns; /* stopping: the grace ends */
+	uint64_t stop_ns;     /* stopping: the grace ends */
+	uint64_t stopping_ns; /* since when */
 	uint64_t turns;
-	uint64_t input; /* requests and messages so far */
+	uint64_t input;		  /* requests and messages so far */
+	uint64_t asked, asked_ns; /* stopping: requests so far, since when */
 	struct child child;
 };
 
@@ -272,7 +278,8 @@ stop(struct server *s)
 		leave(s, EXIT_OK);
 	}
 	s->stopping = true;
-	s->stop_ns = now().mono_ns + s->conf->grace_ns;
+	s->stopping_ns = now().mono_ns;
+	s->stop_ns = s->stopping_ns + s->conf->grace_ns;
 	notify_send("STOPPING=1");
 	log_event(HOST_INFO, "event=stopping");
 	service_stop_listening(s->service);
@@ -345,6 +352,20 @@ is_quiet(struct server *s)
 	return s->input - before <= SERVER_QUIET_MAX && !host_busy(s->host);
 }
 
+static bool
+is_hushed(struct server *s, uint64_t now_ns)
+{
+	struct service_stat sv;
+
+	service_stat(s->service, &sv);
+	if (sv.requests != s->asked || s->asked_ns == 0) {
+		s->asked = sv.requests;
+		s->asked_ns = now_ns;
+	}
+	return now_ns - s->asked_ns >= SERVER_HUSH_NS || sv.connections == 0 ||
+	       now_ns - s->stopping_ns >= SERVER_HUSH_MAX_NS;
+}
+
 static void
 turn(struct server *s)
 {
@@ -364,14 +385,19 @@ turn(struct server *s)
 		if (here)
 			here = storage_run_here(s->storage);
 	} while (here && ++i < SERVER_TURNS_MAX);
+	if (host_removed(s->host) && !s->stopping)
+		stop(s);
 	next = earlier(next, peers_tick(s->peers, t));
 	next = earlier(next, service_tick(s->service, t));
 	if (s->stopping) {
 		next = earlier(next, s->stop_ns);
-		s->done =
-		    t.mono_ns >= s->stop_ns ||
-		    (host_drained(s->host) && service_flushed(s->service) &&
-			storage_open_jobs(s->storage) == 0);
+		here = is_hushed(s, t.mono_ns);
+		if (!here)
+			next = earlier(next, s->asked_ns + SERVER_HUSH_NS);
+		s->done = t.mono_ns >= s->stop_ns ||
+			  (here && host_drained(s->host) &&
+			      service_flushed(s->service) &&
+			      storage_open_jobs(s->storage) == 0);
 	}
 	s->due = next <= t.mono_ns || host_busy(s->host);
 	if (!s->due)

@@ -330,3 +330,9 @@ host_describe(const struct host *h, char *buf, size_t size)
 	    g->queued[REQUEST_FORWARDED], g->queued[REQUEST_READING],
 	    h->jobs_out, g->tail.bytes, h->request_bytes);
 }
+
+uint64_t
+host_replicated_ms(const struct host *h)
+{
+	return h->group->ops->time(h->group->fsm);
+}

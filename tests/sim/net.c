@@ -255,6 +255,7 @@ on_dial(struct sim *sim, struct link *l)
 		sim_say(
 		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
+		host_link_failed(from->host, to->id, why);
 		dial_in(sim, l, sim->conf.election_us * SIM_US / 4);
 		return;
 	}
@@ -265,6 +266,7 @@ on_dial(struct sim *sim, struct link *l)
 	frame_reader_release(&l->reader);
 	frame_reader_init(&l->reader, FRAME_LEN_MAX);
 	mark(MARK_LINK_UP);
+	host_peer_linked(to->host, from->id, server_time(to));
 	host_link_up(from->host, to->id);
 }
 
@@ -637,6 +639,7 @@ on_deliver(struct sim *sim, struct link *l, const struct event *ev)
 		l->head = (l->head + 1) % l->cap;
 		l->count--;
 		l->backlog -= seg.len;
+		check_heard(to, l->from);
 		ok = receive(sim, l, &seg);
 		garbage = garbage || seg.garbage;
 		free(seg.data);
@@ -675,6 +678,7 @@ on_datagram(struct sim *sim, const struct event *ev)
 	n->free_slot[n->free_count++] = i;
 	if (l->to_up && !l->cut && l->clogged_until <= sim->now &&
 	    server_up(to)) {
+		check_heard(to, d.from);
 		for (size_t at = 0; at < d.len;) {
 			size_t k = judge(
 			    d.data + at, d.len - at, &frame, &type, NULL, NULL);

@@ -181,7 +181,8 @@ batch_start(struct server *s)
 	if (s->batch_count == 0)
 		return;
 	delay = prng_exp(&s->store_prng, c->store_us * SIM_US) + 1000;
-	if (prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
+	if (s->sim->phase == PHASE_CHAOS &&
+	    prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
 		delay *= 1 + prng_below(&s->store_prng, 200);
 		mark(MARK_STORE_SPIKE);
 	}

@@ -74,6 +74,7 @@ struct sim {
 	struct events events;
 	uint64_t now; /* nanoseconds since the start */
 	enum phase phase;
+	uint64_t converged;   /* entries applied, the most seen */
 	uint64_t phase_until; /* the phase's time limit */
 	uint32_t quorum;      /* servers that must be live, PHASE_LIVENESS on */
 	unsigned server_count; /* conf.servers, and a clone may follow */
