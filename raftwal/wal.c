@@ -591,7 +591,7 @@ wal_compact(struct wal *w, uint64_t *dropped)
 	if (w->number_first < keep)
 		readers_close(w);
 	/* Oldest first and one by one: a crash leaves no gap. */
-	while (w->number_first < keep) {
+	if (w->number_first < keep) {
 		segment_path(w->number_first, path);
 		error = ops->unlink(w->disk.ctx, path);
 		if (error == 0 || error == -ENOENT)

@@ -469,6 +469,11 @@ check_started(struct server *s)
 		equal = st.hard.term == sh->durable_term &&
 			st.hard.vote == sh->durable_vote &&
 			log_equals(core, &st, &sh->durable);
+		/* A snapshot reaches past what was durable of the log: it is
+		 * the log now, in its own term at least. */
+		equal |= st.first > 1 && st.last == st.first - 1 &&
+			 st.last > sh->durable.last &&
+			 st.hard.term >= sh->durable_term;
 		if (equal || sh->pending == NULL)
 			break;
 		pending_apply(sh);
