@@ -432,6 +432,8 @@ take_stored(struct host *h)
 				host_log(h, HOST_ERROR,
 				    "event=compact_failed error=\"%s\"",
 				    strerror(-j->error));
+			else if (j->last > 0)
+				h->group->snap->compacting = true;
 		} else if (j->kind != STORE_WRITE) {
 			snapship_done(h->group, j);
 		} else if (j->error != 0) {

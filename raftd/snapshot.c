@@ -380,6 +380,10 @@ snapshot_turn(struct group *g)
 	if (g->host->broken)
 		return;
 	group_refresh(g);
+	/* What was cut before the start may still wait to be dropped. */
+	if (!s->begun && g->st.first > 1)
+		snapshot_put_start(g, RECORD_START);
+	s->begun = true;
 	if (s->done)
 		finished(g);
 	if (is_due(g))

@@ -65,6 +65,7 @@ struct snapshots {
 	uint64_t retry_ns;
 	unsigned failures;
 	/* the log is to be cut */
+	bool begun; /* the first turn was */
 	bool compacting;
 	uint64_t compact_seq; /* once this write is back */
 	/* transfers */

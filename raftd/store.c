@@ -117,7 +117,9 @@ job_other(struct wal *wal, struct store_job *j, int error)
 		job_read(wal, j);
 		return;
 	case STORE_COMPACT:
+		dropped = 0;
 		j->error = error < 0 ? error : wal_compact(wal, &dropped);
+		j->last = dropped;
 		return;
 	case STORE_SNAP_READ:
 		j->error = snap_read_piece(j);

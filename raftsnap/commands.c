@@ -122,17 +122,17 @@ source_open(struct source *s, const char *name, bool image)
 	int status, error;
 
 	memset(s, 0, sizeof(*s));
-	status = tool_open(name, &s->in);
+	status = snaptool_open(name, &s->in);
 	if (status != TOOL_OK)
 		return status;
-	error = snap_reader_new(tool_get, &s->in, &s->reader, &s->et);
+	error = snap_reader_new(snaptool_get, &s->in, &s->reader, &s->et);
 	if (error == 0 && image) {
 		error = image_open(&s->image, s->reader);
 		if (error < 0)
 			(void)errtext(&s->et, error,
 			    "its state is none of a key-value store");
 	}
-	return error < 0 ? tool_fail(error, name, s->et.text) : TOOL_OK;
+	return error < 0 ? snaptool_fail(error, name, s->et.text) : TOOL_OK;
 }
 
 static void
@@ -140,7 +140,7 @@ source_close(struct source *s)
 {
 	image_close(&s->image);
 	snap_reader_free(s->reader);
-	tool_close(&s->in);
+	snaptool_close(&s->in);
 }
 
 static int
@@ -157,13 +157,14 @@ source_finish(struct source *s, struct snap_sum *sum)
 	int error = s->state < 0 ? s->state
 				 : snap_reader_finish(s->reader, sum, &s->et);
 
-	return error < 0 ? tool_fail(error, s->in.name, s->et.text) : TOOL_OK;
+	return error < 0 ? snaptool_fail(error, s->in.name, s->et.text)
+			 : TOOL_OK;
 }
 
 /* ---- commands ---------------------------------------------------------- */
 
 int
-cmd_verify(int argc, char **argv)
+snapcmd_verify(int argc, char **argv)
 {
 	struct source s;
 	int status;
@@ -178,7 +179,7 @@ cmd_verify(int argc, char **argv)
 }
 
 int
-cmd_info(int argc, char **argv)
+snapcmd_info(int argc, char **argv)
 {
 	const struct snap_meta *m;
 	struct snap_sum sum;
@@ -240,7 +241,7 @@ ls_one(const struct image_record *r, void *ctx)
 }
 
 int
-cmd_ls(int argc, char **argv)
+snapcmd_ls(int argc, char **argv)
 {
 	char none[] = "";
 
@@ -274,7 +275,7 @@ cat_one(const struct image_record *r, void *ctx)
 
 /* Written only once the whole was found valid. */
 int
-cmd_cat(int argc, char **argv)
+snapcmd_cat(int argc, char **argv)
 {
 	struct wanted w = {0};
 	int status;
@@ -316,7 +317,7 @@ export_one(const struct image_record *r, void *ctx)
 }
 
 int
-cmd_export(int argc, char **argv)
+snapcmd_export(int argc, char **argv)
 {
 	return argc != 1 ? TOOL_USAGE : each(argv[0], export_one, NULL);
 }
@@ -358,7 +359,7 @@ tell(const char *change, const struct image_record *r)
 }
 
 int
-cmd_diff(int argc, char **argv)
+snapcmd_diff(int argc, char **argv)
 {
 	struct source *s;
 	bool differ = false;

@@ -11,7 +11,6 @@
 
 #define HEAD_LEN 56
 #define RECORD_LEN 30
-#define TRAILER_LEN 16
 
 int
 image_open(struct image *im, struct snap_reader *r)
@@ -23,7 +22,8 @@ image_open(struct image *im, struct snap_reader *r)
 		return error;
 	if (memcmp(head, "raftkv", 6) != 0 || head[7] != '\n')
 		return -EBADMSG;
-	if (head[6] != '1')
+	/* 2 has sessions behind the records. */
+	if (head[6] != '1' && head[6] != '2')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
 	im->reader = r;
@@ -43,7 +43,7 @@ image_next(struct image *im, struct image_record *rec, uint8_t *key)
 	int error;
 
 	if (im->left == 0)
-		return snap_read(im->reader, head, TRAILER_LEN);
+		return 0; /* the rest is for snap_reader_finish() */
 	error = snap_read(im->reader, head, sizeof(head));
 	if (error < 0)
 		return error;

@@ -6,5 +6,5 @@
 int
 main(int argc, char **argv)
 {
-	return tool_main(argc, argv);
+	return snaptool_main(argc, argv);
 }

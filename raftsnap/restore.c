@@ -30,10 +30,10 @@ newest(char *path, size_t size)
 	struct errtext et = {""};
 	struct disk disk;
 	uint32_t group = 1;
-	int n, error = disk_real_open(tool_dir, false, false, &disk, &et);
+	int n, error = disk_real_open(snaptool_dir, false, false, &disk, &et);
 
 	if (error < 0)
-		return tool_fail(error, tool_dir, et.text);
+		return snaptool_fail(error, snaptool_dir, et.text);
 	n = snap_list(&disk, group, file, SNAP_FILES_MAX);
 	error = n < 0 ? n : -ENOENT;
 	(void)errtext(&et, error, "has no snapshot");
@@ -41,9 +41,10 @@ newest(char *path, size_t size)
 		error =
 		    snap_load(&disk, file[i].path, NULL, NULL, NULL, NULL, &et);
 	if (error == 0)
-		(void)snprintf(path, size, "%s/%s", tool_dir, file[0].path);
+		(void)snprintf(path, size, "%s/%s", snaptool_dir, file[0].path);
 	disk_real_close(&disk);
-	return error < 0 ? tool_fail(error, tool_dir, et.text) : TOOL_OK;
+	return error < 0 ? snaptool_fail(error, snaptool_dir, et.text)
+			 : TOOL_OK;
 }
 
 /* Copies and verifies at once. */
@@ -53,17 +54,17 @@ copy(const char *path, int fd)
 	struct tool_input in;
 	struct snap_reader *r = NULL;
 	struct errtext et = {""};
-	int status = tool_open(path, &in), error;
+	int status = snaptool_open(path, &in), error;
 
 	if (status != TOOL_OK)
 		return status;
 	in.copy = fd;
-	error = snap_reader_new(tool_get, &in, &r, &et);
+	error = snap_reader_new(snaptool_get, &in, &r, &et);
 	if (error == 0)
 		error = snap_reader_finish(r, NULL, &et);
 	snap_reader_free(r);
-	tool_close(&in);
-	return error < 0 ? tool_fail(error, path, et.text) : TOOL_OK;
+	snaptool_close(&in);
+	return error < 0 ? snaptool_fail(error, path, et.text) : TOOL_OK;
 }
 
 static int
@@ -95,10 +96,10 @@ save_file(const char *from, const char *to)
 	int fd, status, error = 0;
 
 	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.tmp", to) >= sizeof(tmp))
-		return tool_fail(-ENAMETOOLONG, to, NULL);
+		return snaptool_fail(-ENAMETOOLONG, to, NULL);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		(void)tool_fail(-errno, tmp, NULL);
+		(void)snaptool_fail(-errno, tmp, NULL);
 		return TOOL_CREATE;
 	}
 	status = copy(from, fd);
@@ -110,19 +111,19 @@ save_file(const char *from, const char *to)
 	if (status == TOOL_OK && error == 0)
 		error = sync_parent(to);
 	if (error < 0)
-		status = tool_fail(error, to, NULL);
+		status = snaptool_fail(error, to, NULL);
 	if (status != TOOL_OK)
 		(void)unlink(tmp);
 	return status;
 }
 
 int
-cmd_save(int argc, char **argv)
+snapcmd_save(int argc, char **argv)
 {
 	char path[4096];
 	int status;
 
-	if (argc != 1 || tool_dir == NULL)
+	if (argc != 1 || snaptool_dir == NULL)
 		return TOOL_USAGE;
 	status = newest(path, sizeof(path));
 	if (status != TOOL_OK)
@@ -154,8 +155,8 @@ members_read(struct member *m, uint64_t self)
 	bool found = false;
 	char *end;
 
-	for (; tool_member[n] != NULL; n++) {
-		m[n].id = strtoull(tool_member[n], &end, 10);
+	for (; snaptool_member[n] != NULL; n++) {
+		m[n].id = strtoull(snaptool_member[n], &end, 10);
 		if (m[n].id == 0 || *end != '=' || end[1] == '\0' ||
 		    strlen(end + 1) > ADDRESS_MAX)
 			return 0;
@@ -191,7 +192,7 @@ config_put(struct mp_buf *b, const struct member *m, unsigned n)
 static void
 cluster_id(const struct snap_sum *sum, const struct mp_buf *config, uint8_t *id)
 {
-	const char *name = tool_cluster != NULL ? tool_cluster : "";
+	const char *name = snaptool_cluster != NULL ? snaptool_cluster : "";
 	XXH128_canonical_t out;
 	XXH3_state_t *s = XXH3_createState();
 
@@ -266,11 +267,11 @@ restore(const char *file, const char *dir, const struct snap_sum *sum,
 	struct snap_reader *r = NULL;
 	struct errtext et = {""};
 	struct snap_meta m;
-	int status = tool_open(file, &in), error;
+	int status = snaptool_open(file, &in), error;
 
 	if (status != TOOL_OK)
 		return status;
-	error = snap_reader_new(tool_get, &in, &r, &et);
+	error = snap_reader_new(snaptool_get, &in, &r, &et);
 	if (error == 0) {
 		m = *snap_reader_meta(r);
 		cluster_id(sum, config, m.cluster);
@@ -280,12 +281,12 @@ restore(const char *file, const char *dir, const struct snap_sum *sum,
 		error = write_dir(dir, r, &m, id, &et);
 	}
 	snap_reader_free(r);
-	tool_close(&in);
-	return error < 0 ? tool_fail(error, dir, et.text) : TOOL_OK;
+	snaptool_close(&in);
+	return error < 0 ? snaptool_fail(error, dir, et.text) : TOOL_OK;
 }
 
 int
-cmd_restore(int argc, char **argv)
+snapcmd_restore(int argc, char **argv)
 {
 	struct member m[MEMBERS_MAX + 1];
 	struct tool_input in;
@@ -293,7 +294,7 @@ cmd_restore(int argc, char **argv)
 	struct snap_sum sum;
 	struct errtext et = {""};
 	struct mp_buf config;
-	uint64_t id = tool_id != NULL ? strtoull(tool_id, NULL, 10) : 0;
+	uint64_t id = snaptool_id != NULL ? strtoull(snaptool_id, NULL, 10) : 0;
 	unsigned n = members_read(m, id);
 	int status, error;
 
@@ -301,20 +302,20 @@ cmd_restore(int argc, char **argv)
 		return TOOL_USAGE;
 	error = dir_judge(argv[1]);
 	if (error < 0) {
-		(void)tool_fail(error, argv[1], NULL);
+		(void)snaptool_fail(error, argv[1], NULL);
 		return TOOL_CREATE;
 	}
 	/* All of it is judged before anything is made. */
-	status = tool_open(argv[0], &in);
+	status = snaptool_open(argv[0], &in);
 	if (status != TOOL_OK)
 		return status;
-	error = snap_reader_new(tool_get, &in, &r, &et);
+	error = snap_reader_new(snaptool_get, &in, &r, &et);
 	if (error == 0)
 		error = snap_reader_finish(r, &sum, &et);
 	snap_reader_free(r);
-	tool_close(&in);
+	snaptool_close(&in);
 	if (error < 0)
-		return tool_fail(error, argv[0], et.text);
+		return snaptool_fail(error, argv[0], et.text);
 	mp_buf_init(&config);
 	config_put(&config, m, n);
 	status = config.failed ? TOOL_OS

@@ -12,30 +12,30 @@
 
 #define MEMBERS_MAX 16
 
-const char *tool_dir, *tool_id, *tool_cluster;
-const char *tool_member[MEMBERS_MAX + 1];
+const char *snaptool_dir, *snaptool_id, *snaptool_cluster;
+const char *snaptool_member[MEMBERS_MAX + 1];
 
 static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
 } commands[] = {
     {"save", "-d DIR FILE|-", "copy the newest of a directory, verified",
-	cmd_save},
-    {"verify", "FILE|-", "read all of it", cmd_verify},
-    {"info", "FILE|-", "what it is, verified", cmd_info},
-    {"ls", "FILE|- [PREFIX]", "its keys", cmd_ls},
-    {"cat", "FILE|- KEY", "the value of a key", cmd_cat},
-    {"export", "FILE|-", "its records, JSON lines", cmd_export},
-    {"diff", "A B", "what differs: -, + and ! before the key", cmd_diff},
+	snapcmd_save},
+    {"verify", "FILE|-", "read all of it", snapcmd_verify},
+    {"info", "FILE|-", "what it is, verified", snapcmd_info},
+    {"ls", "FILE|- [PREFIX]", "its keys", snapcmd_ls},
+    {"cat", "FILE|- KEY", "the value of a key", snapcmd_cat},
+    {"export", "FILE|-", "its records, JSON lines", snapcmd_export},
+    {"diff", "A B", "what differs: -, + and ! before the key", snapcmd_diff},
     {"restore", "-n ID -m ID=ADDR ... FILE DIR",
-	"a directory of a new cluster that begins with it", cmd_restore},
+	"a directory of a new cluster that begins with it", snapcmd_restore},
     {0},
 };
 
 /* ---- input ------------------------------------------------------------- */
 
 int
-tool_open(const char *name, struct tool_input *in)
+snaptool_open(const char *name, struct tool_input *in)
 {
 	*in = (struct tool_input){.name = name, .fd = STDIN_FILENO, .copy = -1};
 	if (strcmp(name, "-") == 0)
@@ -49,7 +49,7 @@ tool_open(const char *name, struct tool_input *in)
 }
 
 void
-tool_close(struct tool_input *in)
+snaptool_close(struct tool_input *in)
 {
 	if (in->fd > STDIN_FILENO)
 		(void)close(in->fd);
@@ -72,7 +72,7 @@ copy_out(int fd, const uint8_t *p, size_t len)
 }
 
 int64_t
-tool_get(void *input, void *buf, size_t len)
+snaptool_get(void *input, void *buf, size_t len)
 {
 	struct tool_input *in = input;
 	ssize_t n;
@@ -90,7 +90,7 @@ tool_get(void *input, void *buf, size_t len)
 }
 
 int
-tool_fail(int error, const char *name, const char *why)
+snaptool_fail(int error, const char *name, const char *why)
 {
 	fprintf(stderr, "raftsnap: '%s': %s\n", name,
 	    why != NULL && why[0] != '\0' ? why : strerror(-error));
@@ -144,13 +144,13 @@ options(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "d:m:n:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'd':
-			tool_dir = optarg;
+			snaptool_dir = optarg;
 			break;
 		case 'n':
-			tool_id = optarg;
+			snaptool_id = optarg;
 			break;
 		case 'c':
-			tool_cluster = optarg;
+			snaptool_cluster = optarg;
 			break;
 		case 'm':
 			if (members == MEMBERS_MAX) {
@@ -159,7 +159,7 @@ options(int argc, char **argv)
 				    MEMBERS_MAX);
 				return TOOL_USAGE;
 			}
-			tool_member[members++] = optarg;
+			snaptool_member[members++] = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -176,7 +176,7 @@ options(int argc, char **argv)
 }
 
 int
-tool_main(int argc, char **argv)
+snaptool_main(int argc, char **argv)
 {
 	int status = options(argc, argv);
 	const char *name = optind < argc ? argv[optind] : NULL;

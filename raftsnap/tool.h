@@ -27,28 +27,28 @@ struct tool_input {
 	int copy; /* descriptor that gets what is read, -1 none */
 };
 
-int tool_main(int argc, char **argv);
+int snaptool_main(int argc, char **argv);
 
-int tool_open(const char *name, struct tool_input *); /* 0 or a status */
-void tool_close(struct tool_input *);
-int64_t tool_get(void *input, void *, size_t);
+int snaptool_open(const char *name, struct tool_input *); /* 0 or a status */
+void snaptool_close(struct tool_input *);
+int64_t snaptool_get(void *input, void *, size_t);
 /* Says why, and gives the status for it. */
-int tool_fail(int error, const char *name, const char *why);
+int snaptool_fail(int error, const char *name, const char *why);
 
 /* ---- commands ---------------------------------------------------------- */
 
-int cmd_verify(int argc, char **argv);
-int cmd_info(int argc, char **argv);
-int cmd_save(int argc, char **argv);
-int cmd_ls(int argc, char **argv);
-int cmd_cat(int argc, char **argv);
-int cmd_export(int argc, char **argv);
-int cmd_diff(int argc, char **argv);
-int cmd_restore(int argc, char **argv);
+int snapcmd_verify(int argc, char **argv);
+int snapcmd_info(int argc, char **argv);
+int snapcmd_save(int argc, char **argv);
+int snapcmd_ls(int argc, char **argv);
+int snapcmd_cat(int argc, char **argv);
+int snapcmd_export(int argc, char **argv);
+int snapcmd_diff(int argc, char **argv);
+int snapcmd_restore(int argc, char **argv);
 
-extern const char *tool_dir;	  /* --dir */
-extern const char *tool_member[]; /* --member, ends with NULL */
-extern const char *tool_id;	  /* --id */
-extern const char *tool_cluster;  /* --cluster */
+extern const char *snaptool_dir;      /* --dir */
+extern const char *snaptool_member[]; /* --member, ends with NULL */
+extern const char *snaptool_id;	      /* --id */
+extern const char *snaptool_cluster;  /* --cluster */
 
 #endif

@@ -109,8 +109,9 @@ int wal_mark(struct wal *);
 int wal_prepare(struct wal *);
 
 /*
- * Drops whole segments that no group needs any more, oldest first.  What a
- * group needs: entries from the one behind its last RECORD_START (or RESET)
+ * Drops the oldest segment if no group needs it any more: one a call, as
+ * removing takes its time.  *dropped: 1, and there may be more.  What a group
+ * needs: entries from the one behind its last RECORD_START (or RESET)
  * on, that record, its last hard state, and what stands behind these; so
  * whoever writes a START writes in the same batch what else is to outlive the
  * segments before.  A group without START keeps everything, and so does a

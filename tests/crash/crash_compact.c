@@ -126,9 +126,11 @@ workload(struct memdisk *m, uint64_t seed)
 		promise[promises++] =
 		    (struct promise){m->ops, last, first, voted, reset};
 		if (start || reset) {
-			if (wal_compact(wal, &dropped) != 0)
-				fail(seed, m->ops, "compact");
-			dropped_all += dropped;
+			do {
+				if (wal_compact(wal, &dropped) != 0)
+					fail(seed, m->ops, "compact");
+				dropped_all += dropped;
+			} while (dropped > 0);
 		}
 	}
 	wal_close(wal);
