@@ -58,6 +58,10 @@ static const struct command commands[] = {
     {"doctor", "", "why it is not", cmd_doctor, cmd_none_options},
     {"hash", "", "name the state of the server asked, or compare all", cmd_hash,
 	cmd_all_options},
+    {"snapshot", "", "have the server asked take a snapshot", cmd_snapshot,
+	cmd_none_options},
+    {"compact", "", "the same, and cut its log behind it", cmd_compact,
+	cmd_none_options},
     {0},
 };
 

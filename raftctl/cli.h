@@ -150,6 +150,8 @@ int cmd_edit(struct cli *, int, char **);
 int cmd_watch(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
+int cmd_snapshot(struct cli *, int, char **);
+int cmd_compact(struct cli *, int, char **);
 int cmd_hash(struct cli *, int, char **);
 int cmd_wait(struct cli *, int, char **);
 int cmd_health(struct cli *, int, char **);

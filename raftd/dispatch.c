@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -203,6 +203,8 @@ classify(struct request *r)
 	    {"member.change", REQUEST_CHANGE},
 	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
+	    {"snapshot", REQUEST_SNAPSHOT},
+	    {"compact", REQUEST_COMPACT},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -396,6 +398,10 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_CHANGE:
 	case REQUEST_TRANSFER:
 		dispatch_move(g, r, REQUEST_WAITING);
+		break;
+	case REQUEST_SNAPSHOT:
+	case REQUEST_COMPACT:
+		snapshot_request(g, r);
 		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
@@ -653,6 +659,13 @@ expire(struct group *g, struct request *r)
 			answer_error(g, r, WIRE_NO_LEADER,
 			    "the leader did not answer in time");
 		break;
+	case REQUEST_READY:
+		if (r->kind == REQUEST_SNAPSHOT || r->kind == REQUEST_COMPACT) {
+			answer_error(g, r, WIRE_UNKNOWN,
+			    "the snapshot is still being written");
+			break;
+		}
+		/* FALLTHROUGH */
 	default:
 		if (leads || g->st.leader != RAFT_NONE)
 			answer_error(g, r, WIRE_NO_QUORUM,

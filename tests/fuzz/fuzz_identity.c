@@ -4,7 +4,7 @@
  *
  * What is read can be written, and is read again.
  */
-#include "raftd/identity.h"
+#include "raftwal/identity.h"
 #include "raftwal/bytes.h"
 #include "raftwal/crc32c.h"
 #include "tests/crash/memdisk.h"

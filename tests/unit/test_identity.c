@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "raftd/identity.h"
+#include "raftwal/identity.h"
 #include "raftwal/bytes.h"
 #include "raftwal/crc32c.h"
 
