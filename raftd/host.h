@@ -26,9 +26,9 @@
 #include "raftctl/errtext.h"
 #include "raftctl/frame.h"
 #include "raftd/blob.h"
-#include "raftwal/identity.h"
 #include "raftd/store.h"
 #include "raftwal/disk.h"
+#include "raftwal/identity.h"
 
 #define HOST_GROUP_DEFAULT 1
 #define HOST_MEMBERS_MAX 16
