@@ -30,6 +30,8 @@ static const struct command commands[] = {
     {"edit", "KEY", "change a value in an editor", cmd_edit, cmd_none_options},
     {"txn", "[FILE|-]", "compare, then do one of two things", cmd_txn,
 	cmd_write_options},
+    {"watch", "KEY [-- COMMAND...]", "changes as they happen", cmd_watch,
+	cmd_watch_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,

@@ -147,6 +147,7 @@ int cmd_ls(struct cli *, int, char **);
 int cmd_incr(struct cli *, int, char **);
 int cmd_txn(struct cli *, int, char **);
 int cmd_edit(struct cli *, int, char **);
+int cmd_watch(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
 int cmd_snapshot(struct cli *, int, char **);
@@ -168,8 +169,9 @@ extern const struct cli_option cmd_put_options[];
 extern const struct cli_option cmd_del_options[];
 extern const struct cli_option cmd_ls_options[];
 extern const struct cli_option cmd_write_options[]; /* incr, txn */
-extern const struct cli_option cmd_all_options[];   /* status, hash */
-extern const struct cli_option cmd_none_options[];  /* no own ones */
+extern const struct cli_option cmd_watch_options[];
+extern const struct cli_option cmd_all_options[];  /* status, hash */
+extern const struct cli_option cmd_none_options[]; /* no own ones */
 extern const struct cli_option cmd_add_options[];
 extern const struct cli_option cmd_change_options[];
 extern const struct cli_option cmd_tune_options[];

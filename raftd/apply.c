@@ -158,6 +158,7 @@ serve(struct group *g, struct request *r)
 	case REQUEST_COMPACT:
 		snapshot_answer(g, r, reply);
 		break;
+	case REQUEST_WATCH: /* stands in another queue */
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:
@@ -182,4 +183,47 @@ apply_reads(struct group *g)
 		if (r->index <= g->applied || MUTANT(71))
 			serve(g, r);
 	}
+}
+
+static void
+serve_watch(struct group *g, struct request *r, bool over)
+{
+	struct wire_error err = {0};
+	struct mp_buf *reply = answer_begin(g->host, r);
+	enum wire_status status =
+	    g->ops->watch(g->fsm, r->params, &r->since, over, reply, &err);
+
+	if (status == WIRE_OK)
+		answer_ok(g, r);
+	else if (status != WIRE_ABSENT)
+		answer_failed(g, r, &err);
+}
+
+/*
+ * A server that follows nobody would let its watchers wait for events that
+ * others have long seen: they are better off elsewhere.
+ */
+void
+apply_watches(struct group *g, bool late)
+{
+	struct host *h = g->host;
+	uint64_t rev = g->ops->rev(g->fsm);
+	bool lost = h->now.mono_ns - g->served_ns > 2 * h->opt.election_ns;
+	struct request *r, *tmp;
+	bool over;
+
+	if (rev == g->watch_rev && !late)
+		return;
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WATCHING], link, tmp) {
+		over = h->now.mono_ns >= r->until_ns;
+		if (h->stopping)
+			answer_error(
+			    g, r, WIRE_STOPPING, "the server is stopping");
+		else if (lost)
+			answer_error(
+			    g, r, WIRE_NO_LEADER, "no leader is known");
+		else
+			serve_watch(g, r, over);
+	}
+	g->watch_rev = rev;
 }

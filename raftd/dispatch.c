@@ -18,7 +18,8 @@ static bool
 may_move(enum request_state from, enum request_state to)
 {
 	static const uint8_t allowed[REQUEST_STATE_COUNT] = {
-	    [REQUEST_FREE] = 1 << REQUEST_WAITING | 1 << REQUEST_READY,
+	    [REQUEST_FREE] = 1 << REQUEST_WAITING | 1 << REQUEST_READY |
+			     1 << REQUEST_WATCHING,
 	    [REQUEST_WAITING] = 1 << REQUEST_PENDING | 1 << REQUEST_FORWARDED |
 				1 << REQUEST_READING | 1 << REQUEST_READY |
 				1 << REQUEST_CHANGING,
@@ -209,8 +210,9 @@ classify(struct request *r)
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
 		if (!mp_span_eq(r->method, m->name))
 			continue;
-		r->kind =
-		    m->kind == FSM_COMMAND ? REQUEST_COMMAND : REQUEST_QUERY;
+		r->kind = m->kind == FSM_COMMAND ? REQUEST_COMMAND
+			  : m->kind == FSM_WATCH ? REQUEST_WATCH
+						 : REQUEST_QUERY;
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
@@ -297,21 +299,47 @@ admit(struct group *g, struct request *r, struct wire_error *err)
 	return WIRE_OK;
 }
 
+/* How long a watch may wait for its first event. */
+static void
+begin_watch(struct group *g, struct request *r)
+{
+	struct mp_cur cur = mp_cur_span(r->params);
+	uint64_t wait_ms = WATCH_WAIT_DEFAULT_MS;
+	struct mp_map opts;
+	uint32_t count;
+
+	if (mp_read_array(&cur, &count) == 0 && count >= 2 &&
+	    mp_skip(&cur) == 0 && mp_read_mapping(&cur, &opts) == 0)
+		(void)mp_opt_u64(&opts, "wait", &wait_ms);
+	if (wait_ms > WATCH_WAIT_MAX_MS)
+		wait_ms = WATCH_WAIT_MAX_MS;
+	r->since = UINT64_MAX;
+	r->until_ns = g->host->now.mono_ns + wait_ms * 1000000;
+	dispatch_move(g, r, REQUEST_WATCHING);
+	g->watch_rev = UINT64_MAX; /* it has to be looked at */
+}
+
 /* Copies the call behind room for a record's header. */
 static int
 keep_call(struct host *h, struct request *r, struct mp_span call)
 {
 	struct blob **arena =
 	    r->kind == REQUEST_COMMAND ? &h->arena : &h->scratch;
-	size_t room = record_size((uint32_t)call.len), offset;
+	size_t room = record_size((uint32_t)call.len), offset = 0;
 	struct mp_cur cur;
-	struct blob *b = arena_room(arena, room, &offset);
+	struct blob *b;
 
+	/* What stays for long must not keep an arena from being freed. */
+	if (r->kind == REQUEST_WATCH)
+		r->blob = b = blob_new(room);
+	else
+		b = arena_room(arena, room, &offset);
 	if (b == NULL)
 		return -1;
 	memcpy(b->data + offset + RECORD_HEADER_LEN, call.p, call.len);
 	b->len = offset + room;
-	r->blob = blob_ref(b);
+	if (r->blob == NULL)
+		r->blob = blob_ref(b);
 	r->offset = (uint32_t)(offset + RECORD_HEADER_LEN);
 	cur = mp_cur(b->data + r->offset, call.len);
 	return mp_read_bytes(&cur, &r->method) < 0 ||
@@ -379,6 +407,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
 		dispatch_move(g, r, REQUEST_READY); /* at index 0 */
+		break;
+	case REQUEST_WATCH:
+		begin_watch(g, r);
 		break;
 	}
 }
@@ -654,6 +685,8 @@ dispatch_sweep(struct group *g)
 
 	group_refresh(g);
 	for (int s = REQUEST_FREE + 1; s < REQUEST_STATE_COUNT; s++) {
+		if (s == REQUEST_WATCHING)
+			continue; /* they have a time of their own */
 		TAILQ_FOREACH_SAFE (r, &g->queue[s], link, tmp) {
 			if (h->now.mono_ns - r->arrived_ns >
 			    h->opt.request_timeout_ns)

@@ -296,6 +296,13 @@ host_client_gone(struct host *h, uint64_t client)
 		r->is_notify = true;
 		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
 	}
+	q = &h->group->queue[REQUEST_WATCHING];
+	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
+		if (r->client != client)
+			continue;
+		r->is_notify = true;
+		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
+	}
 }
 
 unsigned
@@ -570,6 +577,7 @@ host_turn(struct host *h, struct host_time now)
 		host_fail(h, 70, "the state machine cannot apply an entry");
 	snapshot_turn(g);
 	apply_reads(g);
+	apply_watches(g, now.mono_ns >= h->sweep_ns);
 	if (now.mono_ns >= h->sweep_ns) {
 		dispatch_sweep(g);
 		h->sweep_ns = now.mono_ns + SWEEP_NS;

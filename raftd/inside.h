@@ -37,6 +37,8 @@
 #define CATCHUP_READ_LEN (1u << 20)  /* old entries read at a time */
 #define SWEEP_NS (50u * 1000 * 1000) /* between looks at time limits */
 #define GROUP_CONFIGS_MAX 64 /* that wait for their commit, with the last */
+#define WATCH_WAIT_DEFAULT_MS 1000
+#define WATCH_WAIT_MAX_MS (60u * 1000)
 #define FSYNC_SAMPLES 256
 #define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
 /* What a server that was removed hears from those who know. */
@@ -130,6 +132,7 @@ struct group {
 	unsigned queued[REQUEST_STATE_COUNT];
 	struct held_queue held;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
+	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
@@ -248,6 +251,8 @@ int apply_committed(struct group *); /* 1: more to do, 0, <0 it cannot */
 /* One entry during replay, nobody waits. */
 int apply_entry(struct group *, const struct record *);
 void apply_reads(struct group *);
+/* Events to those who wait for them; late: and to those whose time is over. */
+void apply_watches(struct group *, bool late);
 
 /* dispatch.c */
 void dispatch_call(struct host *, struct request *, struct mp_span call);

@@ -11,6 +11,7 @@
  *	READING   -> READY | WAITING | answered
  *	CHANGING  -> WAITING (certainly not applied) | answered
  *	READY     -> answered
+ *	WATCHING  -> answered
  *
  * WAITING	nothing has been done; needs a leader, a link or the next turn
  * PENDING	in our log at (index, term), not known to be committed
@@ -18,6 +19,7 @@
  * READING	waits for the read index
  * CHANGING	the change of members, or of leaders, that is under way
  * READY	waits until the read index is applied
+ * WATCHING	waits for a change, or until its time is over
  *
  * The bytes of the call were copied once, behind room for a record's header:
  * a command that goes into the log is sealed where it stands.
@@ -42,6 +44,7 @@ enum request_state {
 	REQUEST_FORWARDED,
 	REQUEST_READING,
 	REQUEST_READY,
+	REQUEST_WATCHING,
 	REQUEST_CHANGING,
 	REQUEST_STATE_COUNT
 };
@@ -55,6 +58,7 @@ enum request_kind {
 	REQUEST_CHANGE,	 /* of members, by the leader */
 	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
+	REQUEST_WATCH,	  /* changes, as they are applied here */
 	REQUEST_SNAPSHOT, /* take one; READY when it is there */
 	REQUEST_COMPACT,  /* and cut the log behind it */
 };
@@ -82,6 +86,8 @@ struct request {
 	uint64_t index, term; /* PENDING; READY: index */
 	uint64_t read_id;     /* READING */
 	uint64_t sent_to;     /* FORWARDED */
+	uint64_t since;	      /* WATCHING: looked at up to this revision */
+	uint64_t until_ns;    /* WATCHING: answered by then in any case */
 };
 TAILQ_HEAD(request_queue, request);
 

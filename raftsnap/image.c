@@ -11,6 +11,11 @@
 
 #define HEAD_LEN 56
 #define RECORD_LEN 30
+#define TRAILER_LEN 16
+#define SECTION_LEN 16
+#define SECTION_SESSIONS 1
+#define SESSION_LEN 32
+#define OUTCOME_LEN 24
 
 int
 image_open(struct image *im, struct snap_reader *r)
@@ -22,10 +27,10 @@ image_open(struct image *im, struct snap_reader *r)
 		return error;
 	if (memcmp(head, "raftkv", 6) != 0 || head[7] != '\n')
 		return -EBADMSG;
-	/* 2 has sessions behind the records. */
 	if (head[6] != '1' && head[6] != '2')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
+	im->has_sections = head[6] == '2';
 	im->reader = r;
 	im->rev = get_le64(head + 16);
 	im->time = get_le64(head + 24);
@@ -33,6 +38,60 @@ image_open(struct image *im, struct snap_reader *r)
 	im->keys = im->left = get_le64(head + 40);
 	im->bytes = get_le64(head + 48);
 	return 0;
+}
+
+static int
+skip(struct image *im, size_t len)
+{
+	uint8_t bytes[256];
+	int error = 0;
+
+	while (error == 0 && len > 0) {
+		size_t n = len < sizeof(bytes) ? len : sizeof(bytes);
+
+		error = snap_read(im->reader, bytes, n);
+		len -= n;
+	}
+	return error;
+}
+
+/* The sessions, which hold nothing that a user has put: kvstore.h. */
+static int
+skip_sessions(struct image *im)
+{
+	uint8_t head[SECTION_LEN], session[SESSION_LEN], outcome[OUTCOME_LEN];
+	int error = snap_read(im->reader, head, sizeof(head));
+	uint64_t items;
+
+	if (error < 0)
+		return error;
+	items = get_le64(head + 8);
+	if (get_le32(head) != SECTION_SESSIONS || items == 0)
+		return -EBADMSG;
+	error = skip(im, 8); /* the horizon */
+	while (error == 0 && --items > 0) {
+		error = snap_read(im->reader, session, sizeof(session));
+		if (error == 0)
+			error = skip(im, session[0]);
+		for (uint32_t n = get_le32(session + 4); error == 0 && n > 0;
+		     n--) {
+			error = snap_read(im->reader, outcome, sizeof(outcome));
+			if (error == 0)
+				error = skip(im, get_le32(outcome + 16));
+		}
+	}
+	return error;
+}
+
+static int
+read_end(struct image *im)
+{
+	uint8_t trailer[TRAILER_LEN];
+	int error = im->has_sections ? skip_sessions(im) : 0;
+
+	im->has_sections = false;
+	return error < 0 ? error
+			 : snap_read(im->reader, trailer, sizeof(trailer));
 }
 
 int
@@ -43,7 +102,7 @@ image_next(struct image *im, struct image_record *rec, uint8_t *key)
 	int error;
 
 	if (im->left == 0)
-		return 0; /* the rest is for snap_reader_finish() */
+		return read_end(im);
 	error = snap_read(im->reader, head, sizeof(head));
 	if (error < 0)
 		return error;

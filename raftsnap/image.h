@@ -14,8 +14,9 @@ struct image {
 	struct snap_reader *reader;
 	uint64_t rev, time, applied;
 	uint64_t keys, bytes;
-	uint64_t left;	/* records */
-	uint8_t *value; /* grown as needed */
+	uint64_t left;	   /* records */
+	bool has_sections; /* behind them */
+	uint8_t *value;	   /* grown as needed */
 	size_t value_cap;
 };
 

@@ -62,6 +62,15 @@ struct fsm_ops {
 	enum wire_status (*query)(struct fsm *, struct mp_span method,
 	    struct mp_span params, struct mp_buf *reply,
 	    struct wire_error *err);
+	/*
+	 * What changed behind revision *since that params ask for; a *since
+	 * of UINT64_MAX stands for what params say.  WIRE_OK: the answer was
+	 * packed.  WIRE_ABSENT, unless `now` is set: nothing yet, and *since
+	 * is how far that was looked at.
+	 */
+	enum wire_status (*watch)(const struct fsm *, struct mp_span params,
+	    uint64_t *since, bool now, struct mp_buf *reply,
+	    struct wire_error *err);
 	struct fsm_digest (*digest)(const struct fsm *);
 	uint64_t (*rev)(const struct fsm *); /* current revision */
 	uint64_t (*applied)(const struct fsm *);
@@ -78,6 +87,7 @@ enum fsm_method_kind {
 	FSM_NOT_MINE,
 	FSM_COMMAND,
 	FSM_QUERY,
+	FSM_WATCH,
 };
 
 struct fsm_method {

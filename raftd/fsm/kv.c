@@ -11,6 +11,7 @@
 #include "raftd/fsm/kvlist.h"
 #include "raftd/fsm/kvstore.h"
 #include "raftd/fsm/txn.h"
+#include "raftd/fsm/watch.h"
 
 const struct fsm_method kv_methods[] = {
     {"put", FSM_COMMAND, "key, value, {options}",
@@ -27,6 +28,8 @@ const struct fsm_method kv_methods[] = {
     {"list", FSM_QUERY, "prefix, {options}",
 	"a page of records in the order of keys; options from, to, after, "
 	"limit, reverse, rev, keys_only, count"},
+    {"watch.next", FSM_WATCH, "key, {options}",
+	"wait for changes; options prefix, since, wait, limit, prev"},
     {NULL, FSM_NOT_MINE, NULL, NULL},
 };
 
@@ -476,6 +479,7 @@ const struct fsm_ops kv_ops = {
     .apply = kv_apply,
     .advance = kv_advance,
     .query = kv_query,
+    .watch = watch_query,
     .digest = kvstore_digest,
     .rev = kv_rev,
     .applied = kv_applied,

@@ -26,21 +26,24 @@ static const struct option {
     {"if_value", KV_PUT, KV_IF_VALUE, OPT_VALUE, AT(if_value)},
     {"if_changed", KV_PUT, KV_IF_CHANGED, OPT_BOOL, AT(if_changed)},
     {"append", KV_PUT, KV_APPEND, OPT_BOOL, AT(append)},
-    {"prev", KV_PUT | KV_DELETE, KV_PREV, OPT_BOOL, AT(prev)},
+    {"prev", KV_PUT | KV_DELETE | KV_WATCH, KV_PREV, OPT_BOOL, AT(prev)},
     {"from", KV_LIST, KV_FROM, OPT_KEY, AT(from)},
     {"to", KV_LIST, KV_TO, OPT_KEY, AT(to)},
     {"after", KV_LIST, KV_AFTER, OPT_KEY, AT(after)},
-    {"limit", KV_LIST, KV_LIMIT, OPT_U64, AT(limit)},
+    {"limit", KV_LIST | KV_WATCH, KV_LIMIT, OPT_U64, AT(limit)},
     {"reverse", KV_LIST, KV_REVERSE, OPT_BOOL, AT(reverse)},
     {"rev", KV_LIST | KV_GET, KV_REV, OPT_U64, AT(rev)},
     {"keys_only", KV_LIST, KV_KEYS_ONLY, OPT_BOOL, AT(keys_only)},
     {"count", KV_LIST, KV_COUNT, OPT_BOOL, AT(count)},
     {"read", KV_LIST | KV_GET, KV_OPT_HOST_READ, OPT_SKIP, 0},
-    {"group", KV_COMMANDS | KV_LIST | KV_GET, KV_OPT_HOST_GROUP, OPT_SKIP, 0},
+    {"group", KV_COMMANDS | KV_LIST | KV_GET | KV_WATCH, KV_OPT_HOST_GROUP,
+	OPT_SKIP, 0},
     {"session", KV_COMMANDS, KV_SESSION, OPT_NAME, AT(session)},
     {"seq", KV_COMMANDS, KV_SEQ, OPT_U64, AT(seq)},
     {"ack", KV_COMMANDS, KV_ACK, OPT_U64, AT(ack)},
-    {"since", KV_COMMANDS, KV_SINCE, OPT_U64, AT(since)},
+    {"since", KV_COMMANDS | KV_WATCH, KV_SINCE, OPT_U64, AT(since)},
+    {"prefix", KV_WATCH, KV_PREFIX, OPT_BOOL, AT(prefix)},
+    {"wait", KV_WATCH, KV_WAIT, OPT_U64, AT(wait)},
 #undef AT
 };
 
@@ -332,13 +335,16 @@ static enum wire_status
 judge_together(
     enum kv_method method, const struct kv_args *a, struct wire_error *err)
 {
-	if ((a->given & (KV_SESSION | KV_SEQ | KV_ACK | KV_SINCE)) != 0 &&
+	if (method != KV_WATCH &&
+	    (a->given & (KV_SESSION | KV_SEQ | KV_ACK | KV_SINCE)) != 0 &&
 	    judge_session(a, err) != WIRE_OK)
 		return WIRE_USAGE;
 	if (method == KV_DELETE && a->key_count > 1 &&
 	    ((a->given & KV_IF_REV) != 0 || a->prev))
 		return kvargs_fail(
 		    err, WIRE_USAGE, "if_rev and prev go with a single key");
+	if (method == KV_WATCH && a->key.len == 0 && !a->prefix)
+		return kvargs_fail(err, WIRE_USAGE, "key is empty");
 	if ((a->given & KV_LIMIT) != 0 &&
 	    (a->limit == 0 || a->limit > WIRE_LIST_LIMIT_MAX))
 		return kvargs_fail(err, WIRE_USAGE, "limit must be 1 to %u",
@@ -366,8 +372,9 @@ kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
 	else if (method == KV_TXN)
 		st = read_txn(&c, a, err);
 	else
-		st = kvargs_key(&c, method == KV_LIST ? 0 : 1,
-		    method == KV_LIST ? "prefix" : "key", &a->key, err);
+		st =
+		    kvargs_key(&c, (method & (KV_LIST | KV_WATCH)) != 0 ? 0 : 1,
+			method == KV_LIST ? "prefix" : "key", &a->key, err);
 	if (st == WIRE_OK && method == KV_PUT)
 		st = kvargs_value(&c, "value", &a->value, err);
 	if (st == WIRE_OK && method == KV_INCR && mp_read_i64(&c, &a->by) < 0)

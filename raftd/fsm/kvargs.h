@@ -17,6 +17,7 @@ enum kv_method { /* bits, for tables of what goes with what */
 	KV_LIST = 8,
 	KV_INCR = 16,
 	KV_TXN = 32,
+	KV_WATCH = 64,
 };
 #define KV_COMMANDS (KV_PUT | KV_DELETE | KV_INCR | KV_TXN)
 
@@ -40,7 +41,9 @@ enum kv_option { /* bits of kv_args.given */
 	KV_SESSION = 1 << 16,
 	KV_SEQ = 1 << 17,
 	KV_ACK = 1 << 18,
-	KV_SINCE = 1 << 19,
+	KV_SINCE = 1 << 19, /* of a session, or of a watch */
+	KV_PREFIX = 1 << 20,
+	KV_WAIT = 1 << 21,
 };
 
 struct kv_args {
@@ -54,11 +57,11 @@ struct kv_args {
 
 	unsigned given; /* enum kv_option */
 	bool if_absent, if_changed, append, prev;
-	bool reverse, keys_only, count;
+	bool reverse, keys_only, count, prefix;
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
 	struct mp_span session; /* session.h */
-	uint64_t seq, ack, since;
+	uint64_t seq, ack, since, wait;
 };
 
 /* WIRE_OK, or why not in *err, which may be NULL. */

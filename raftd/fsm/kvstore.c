@@ -180,8 +180,10 @@ history_pop(struct fsm *f)
 	h->bytes -= history_charge(r);
 	if (!MUTANT(97))
 		f->floor = r->mod_rev;
-	free(record_older(r));
-	record_set_older(r, NULL);
+	if ((r->flags & RECORD_OLDER) != 0) {
+		free(record_older(r));
+		record_set_older(r, NULL);
+	}
 	if ((r->flags & (RECORD_TOMBSTONE | RECORD_OLD)) == RECORD_TOMBSTONE) {
 		/* Nobody can look behind it any more. */
 		tree_find(&f->tree, r->bytes, r->key_len, &path);
@@ -201,6 +203,30 @@ kvstore_trim(struct fsm *f)
 		   f->rev - h->ring[h->first & (h->cap - 1)]->mod_rev >=
 		       KV_HISTORY_REVS_MAX))
 		history_pop(f);
+}
+
+size_t
+kvstore_since(const struct fsm *f, uint64_t rev)
+{
+	const struct kv_history *h = &f->history;
+	size_t low = 0, high = h->count, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (h->ring[(h->first + mid) & (h->cap - 1)]->mod_rev > rev)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+const struct record *
+kvstore_change(const struct fsm *f, size_t i)
+{
+	const struct kv_history *h = &f->history;
+
+	return i < h->count ? h->ring[(h->first + i) & (h->cap - 1)] : NULL;
 }
 
 const struct record *
@@ -243,10 +269,14 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 {
 	struct record *cur;
 
-	if (!path->found)
-		return tree_insert(&f->tree, path, r);
 	if (history_reserve(&f->history) < 0)
 		return -ENOMEM;
+	if (!path->found) {
+		if (tree_insert(&f->tree, path, r) < 0)
+			return -ENOMEM;
+		history_push(&f->history, r);
+		return 0;
+	}
 	cur = tree_record(&f->tree, path);
 	if (record_is_live(cur)) {
 		if (!MUTANT(92))
@@ -355,8 +385,6 @@ kvstore_check(const struct fsm *f)
 		}
 		for (; r != NULL; r = older) {
 			older = record_older(r);
-			if (older == NULL && (r->flags & RECORD_TOMBSTONE) == 0)
-				break;
 			kept++;
 			if (older != NULL && older->mod_rev >= r->mod_rev)
 				return false;

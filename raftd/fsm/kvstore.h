@@ -4,8 +4,8 @@
  * Invariants (kvstore_check):
  *  - the tree holds, for each key, its newest version, which may be a
  *    tombstone; what it replaced hangs from it, newest first;
- *  - history holds, in the order of their revisions, the versions that
- *    still have an older one, and tombstones;
+ *  - history holds, in the order of their revisions, all changes behind
+ *    floor;
  *  - a reader at revision r >= floor finds what the store held at r: the
  *    first version in a key's chain whose mod_rev is at most r;
  *  - sum is the sum, modulo 2^128, of the digests of all live records, so it
@@ -72,7 +72,7 @@
 
 /* Changes whose past is kept: a ring in the order of their revisions. */
 struct kv_history {
-	struct record **ring; /* the versions that replaced another */
+	struct record **ring; /* the versions that changes made */
 	size_t cap;	      /* a power of two, or 0 */
 	size_t first, count;
 	uint64_t bytes; /* what it holds on to */
@@ -105,6 +105,14 @@ int kvstore_put(struct fsm *, uint64_t rev, struct tree_path *path,
 int kvstore_delete(struct fsm *, uint64_t rev, struct tree_path *path);
 /* Forget what is older than the limits of kv.h allow. */
 void kvstore_trim(struct fsm *);
+
+/*
+ * The changes behind floor, in order: the number of the first one behind a
+ * revision, and the change of a number, NULL behind the last.  What it
+ * replaced hangs from it.
+ */
+size_t kvstore_since(const struct fsm *, uint64_t rev);
+const struct record *kvstore_change(const struct fsm *, size_t i);
 
 /* What a key's chain held at revision rev, or NULL. */
 const struct record *kvstore_at(const struct record *newest, uint64_t rev);

@@ -1202,6 +1202,119 @@ START_TEST(test_txn_of_the_wrong_shape_is_refused)
 }
 END_TEST
 
+/* ---- watch ------------------------------------------------------------- */
+
+static enum wire_status
+watch(const char *key, bool prefix, uint64_t since, uint64_t limit,
+    uint64_t *at, bool now)
+{
+	mp_buf_reset(&h.params);
+	mp_put_array(&h.params, 2);
+	mp_put_str(&h.params, key);
+	mp_put_map(&h.params, 4);
+	mp_put_kv_bool(&h.params, "prefix", prefix);
+	mp_put_kv_u64(&h.params, "since", since);
+	mp_put_kv_u64(&h.params, "limit", limit);
+	mp_put_kv_bool(&h.params, "prev", true);
+	mp_buf_reset(&h.reply);
+	*at = UINT64_MAX;
+	return kv_ops.watch(h.f, mp_span(h.params.data, h.params.len), at, now,
+	    &h.reply, &h.err);
+}
+
+/* "+k=v@rev" and "-k@rev" of each event, and how far the answer goes. */
+static void
+assert_events(uint64_t rev, const char *want)
+{
+	struct mp_map m = answer(), e;
+	struct mp_cur events;
+	struct mp_span key, value, type;
+	uint32_t count;
+	char got[256] = "";
+
+	ck_assert_uint_eq(u64_of(&m, "rev"), rev);
+	ck_assert_int_eq(mp_get(&m, "events", &events), 0);
+	ck_assert_int_eq(mp_read_array(&events, &count), 0);
+	while (count-- > 0) {
+		ck_assert_int_eq(mp_read_mapping(&events, &e), 0);
+		value = mp_span("", 0);
+		ck_assert_int_eq(mp_get_bytes(&e, "key", &key, 9), 0);
+		ck_assert_int_eq(mp_get_bytes(&e, "type", &type, 9), 0);
+		ck_assert_int_eq(mp_opt_bytes(&e, "value", &value, 9), 0);
+		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got),
+		    "%s%.*s=%.*s@%u ", mp_span_eq(type, "put") ? "+" : "-",
+		    (int)key.len, (const char *)key.p, (int)value.len,
+		    (const char *)value.p, (unsigned)u64_of(&e, "rev"));
+	}
+	ck_assert_str_eq(got, want);
+}
+
+START_TEST(test_watch_tells_changes_in_order)
+{
+	uint64_t at;
+
+	put("a", "1");
+	put("b", "2");
+	put("a", "3");
+	del("b");
+	put("b", "4");
+	ck_assert_int_eq(watch("a", false, 0, 9, &at, false), WIRE_OK);
+	assert_events(5, "+a=1@1 +a=3@3 ");
+	ck_assert_int_eq(watch("", true, 1, 9, &at, false), WIRE_OK);
+	assert_events(5, "+b=2@2 +a=3@3 -b=@4 +b=4@5 ");
+	ck_assert_int_eq(watch("", true, 1, 2, &at, false), WIRE_OK);
+	assert_events(3, "+b=2@2 +a=3@3 ");
+	ck_assert_uint_eq(at, 3);
+	ck_assert(kvstore_check(h.f));
+}
+END_TEST
+
+START_TEST(test_watch_waits_for_what_concerns_it)
+{
+	uint64_t at;
+
+	put("a", "1");
+	ck_assert_int_eq(watch("ab", true, 0, 9, &at, false), WIRE_ABSENT);
+	ck_assert_uint_eq(at, 1);
+	ck_assert_uint_eq(h.reply.len, 0);
+	ck_assert_int_eq(watch("a", false, 1, 9, &at, false), WIRE_ABSENT);
+	ck_assert_int_eq(watch("a", false, 7, 9, &at, false), WIRE_ABSENT);
+	ck_assert_uint_eq(at, 7);
+	ck_assert_int_eq(watch("ab", true, 0, 9, &at, true), WIRE_OK);
+	assert_events(1, "");
+}
+END_TEST
+
+START_TEST(test_watch_never_cuts_a_revision)
+{
+	uint64_t at;
+
+	put("a", "1");
+	put("b", "2");
+	mp_buf_reset(&h.params);
+	mp_put_array(&h.params, 1);
+	mp_put_array(&h.params, 2);
+	mp_put_str(&h.params, "a");
+	mp_put_str(&h.params, "b");
+	ck_assert_int_eq(kvhelp_apply(&h, "delete"), WIRE_OK);
+	put("c", "4");
+	ck_assert_int_eq(watch("", true, 2, 1, &at, false), WIRE_OK);
+	assert_events(3, "-a=@3 -b=@3 ");
+}
+END_TEST
+
+START_TEST(test_watch_of_what_is_forgotten_is_refused)
+{
+	uint64_t at, i;
+
+	for (i = 0; i < KV_HISTORY_REVS_MAX + 10; i++)
+		put("a", "1");
+	ck_assert_int_eq(watch("a", false, 3, 9, &at, false), WIRE_COMPACTED);
+	ck_assert_int_eq(watch("a", false, i - 1, 9, &at, false), WIRE_OK);
+	ck_assert_int_eq(watch("", false, 0, 9, &at, false), WIRE_USAGE);
+}
+END_TEST
+
 START_TEST(test_every_method_is_listed)
 {
 	const struct fsm_method *m;
@@ -1214,7 +1327,7 @@ START_TEST(test_every_method_is_listed)
 		if (m->kind == FSM_COMMAND) {
 			commands++;
 			ck_assert_int_eq(kvhelp_apply(&h, m->name), WIRE_USAGE);
-		} else {
+		} else if (m->kind == FSM_QUERY) {
 			queries++;
 			ck_assert_int_eq(kvhelp_query(&h, m->name), WIRE_USAGE);
 		}
@@ -1288,6 +1401,10 @@ main(void)
 	    test_txn_is_one_revision,
 	    test_txn_sees_what_it_wrote,
 	    test_txn_of_the_wrong_shape_is_refused,
+	    test_watch_tells_changes_in_order,
+	    test_watch_waits_for_what_concerns_it,
+	    test_watch_never_cuts_a_revision,
+	    test_watch_of_what_is_forgotten_is_refused,
 	    test_every_method_is_listed,
 	};
 	Suite *s = suite_create("kv");
