@@ -47,12 +47,14 @@ CFLAGS_ALL = -std=c11 $(WARN) $(OPT) -pthread -MMD -MP $(SANITIZE) \
 	$(FUZZING) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZE) $(FUZZING) $(LDFLAGS)
 LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lzstd -lbsd -lm
+LIBS_faults = -lnetfilter_queue -lnfnetlink
 TEST_LIBS = -Wl,--as-needed -lcheck -lsubunit -lrt -Wl,--no-as-needed
 
 # What `make deps` installs: all of it in Debian 12.
 DEPS = make gcc libc6-dev clang clang-format libclang-rt-14-dev llvm \
 	libevent-dev libmsgpack-dev libjansson-dev libinih-dev libbsd-dev \
 	libzstd-dev libxxhash-dev check libsubunit-dev mandoc jq xxd git \
+	iptables libnetfilter-queue-dev iproute2 strace e2fsprogs util-linux \
 	shellcheck python3-minimal python3-msgpack python3-pynvim neovim
 
 # Folders that are libraries, and folders that have a program.
@@ -110,7 +112,7 @@ define prog_rule
 $(B)/bin/$(1): $(B)/$(1)/main.o $(LIBS_BUILT)
 	@mkdir -p $$(@D)
 	$$(call say,link $$@)
-	$$(LINK) $$(LIBS)
+	$$(LINK) $$(LIBS) $$(LIBS_$(1))
 endef
 $(foreach d,$(PROGRAMS),$(eval $(call prog_rule,$(d))))
 

@@ -18,6 +18,7 @@
 #include "raftctl/units.h"
 
 #define POLL_MS 50
+#define SAY_EVERY 20 /* polls between two lines of progress */
 
 enum { ADD_LEARNER, ADD_NAME, ADD_ZONE, ADD_PRIORITY, ADD_WAIT, ADD_DRY_RUN };
 const struct cli_option cmd_add_options[] = {
@@ -112,6 +113,7 @@ wait_member(struct cli *cli, uint64_t id, bool voter)
 	struct members m;
 	const struct member *at;
 	uint64_t lag = UINT64_MAX;
+	unsigned polls = 0;
 	bool is_so = false;
 
 	for (;;) {
@@ -124,7 +126,8 @@ wait_member(struct cli *cli, uint64_t id, bool voter)
 			is_so = voter
 				    ? at->voter && !m.joint
 				    : at->in_sync && at->lag <= MEMBERS_LAG_MAX;
-			if (!is_so && at->lag != lag) {
+			if (!is_so && at->lag != lag &&
+			    polls++ % SAY_EVERY == 0) {
 				lag = at->lag;
 				fprintf(stderr,
 				    "raftctl: member %llu: %s, %llu entries "

@@ -5,8 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define ASK_MS_MAX 1000
+#define RETRY_MS 50
 
 /* ---- looking ----------------------------------------------------------- */
 
@@ -103,12 +105,20 @@ put_value(struct mp_buf *b, const json_t *v)
 	}
 }
 
+static bool
+may_repeat(const struct client_answer *a)
+{
+	return wire_status_info(a->status)->retry &&
+	       strncmp(a->error.message, "server ", 7) != 0;
+}
+
 enum wire_status
 members_try(
     struct cli *cli, const json_t *change, json_t **out, struct wire_error *e)
 {
 	struct client_answer answer;
 	struct mp_buf params;
+	const struct timespec nap = {0, RETRY_MS * 1000000};
 	enum wire_status status;
 	const char *key;
 	void *at;
@@ -127,7 +137,15 @@ members_try(
 		mp_put_str(&params, key);
 		put_value(&params, json_object_iter_value(at));
 	}
-	status = cli_ask(cli, "member.change", &params, 0, UINT32_MAX, &answer);
+	/* A new server that does not answer is the cluster's answer, not a
+	 * reason to ask again. */
+	for (;;) {
+		status = cli_ask(cli, "member.change", &params, CLIENT_ONCE,
+		    UINT32_MAX, &answer);
+		if (!may_repeat(&answer) || cli_is_late(cli))
+			break;
+		(void)nanosleep(&nap, NULL);
+	}
 	mp_buf_release(&params);
 	if (status != WIRE_OK) {
 		*e = answer.error;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -165,7 +165,13 @@ answer_send_error(
 void
 answer_failed(struct group *g, struct request *r, const struct wire_error *err)
 {
-	answer_send_error(g->host, r, err);
+	struct wire_error e = *err;
+
+	/* What holds for this copy may not hold for the one before. */
+	if (r->doubt &&
+	    (wire_status_info(e.status)->retry || e.status == WIRE_SESSION))
+		e.status = WIRE_UNKNOWN;
+	answer_send_error(g->host, r, &e);
 	finish(g, r);
 }
 
@@ -196,6 +202,8 @@ classify(struct request *r)
 	    {"member.change", REQUEST_CHANGE},
 	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
+	    {"snapshot", REQUEST_SNAPSHOT},
+	    {"compact", REQUEST_COMPACT},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -363,6 +371,10 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_TRANSFER:
 		dispatch_move(g, r, REQUEST_WAITING);
 		break;
+	case REQUEST_SNAPSHOT:
+	case REQUEST_COMPACT:
+		snapshot_request(g, r);
+		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
@@ -506,6 +518,27 @@ dispatch_turn(struct group *g)
 	group_read(g);
 }
 
+/* Whether a command may be sent once more although it may have been applied:
+ * its session tells the state machine. */
+static bool
+has_session(const struct request *r)
+{
+	struct mp_cur c = mp_cur_span(r->params);
+	struct mp_span session = {NULL, 0};
+	struct mp_map m;
+	uint32_t count = 0;
+
+	if (r->client == 0 || r->kind != REQUEST_COMMAND ||
+	    mp_read_array(&c, &count) < 0 || count == 0)
+		return false;
+	while (--count > 0)
+		if (mp_skip(&c) < 0)
+			return false;
+	return mp_read_mapping(&c, &m) == 0 &&
+	       mp_opt_bytes(&m, "session", &session, SIZE_MAX) == 0 &&
+	       session.p != NULL;
+}
+
 /* Sent twice it might be done twice. */
 static bool
 changes_state(const struct request *r)
@@ -522,11 +555,13 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (changes_state(r))
+		if (changes_state(r) && !has_session(r)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
-		else
-			dispatch_move(g, r, REQUEST_WAITING);
+			continue;
+		}
+		r->doubt = r->kind == REQUEST_COMMAND;
+		dispatch_move(g, r, REQUEST_WAITING);
 	}
 }
 
@@ -593,6 +628,13 @@ expire(struct group *g, struct request *r)
 			answer_error(g, r, WIRE_NO_LEADER,
 			    "the leader did not answer in time");
 		break;
+	case REQUEST_READY:
+		if (r->kind == REQUEST_SNAPSHOT || r->kind == REQUEST_COMPACT) {
+			answer_error(g, r, WIRE_UNKNOWN,
+			    "the snapshot is still being written");
+			break;
+		}
+		/* FALLTHROUGH */
 	default:
 		if (leads || g->st.leader != RAFT_NONE)
 			answer_error(g, r, WIRE_NO_QUORUM,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
@@ -59,6 +59,12 @@ put_number(struct group *g, enum record_kind kind, uint64_t term, uint64_t n)
 }
 
 void
+group_put(struct group *g, struct record *r)
+{
+	put_small(g, r);
+}
+
+void
 group_put_commit(struct group *g)
 {
 	if (g->commit <= g->commit_logged)
@@ -104,6 +110,7 @@ settle_configs(struct group *g)
 	bool any = false;
 
 	while (g->config_count > 1 && g->config[1].index <= g->commit) {
+		members_part(g, &g->config[0].e);
 		memmove(g->config, g->config + 1,
 		    (g->config_count - 1) * sizeof(g->config[0]));
 		g->config_count--;
@@ -169,8 +176,9 @@ group_peers_changed(struct group *g)
 	if (g->change.linking)
 		link_with(h, &l, g->change.change.id, g->change.change.address);
 	for (unsigned i = 0; i < h->peer_count && !g->removed; i++)
-		if (h->peer[i].linked_in &&
-		    !config_removed(&g->config[0].e, h->peer[i].id))
+		if (h->peer[i].linger_ns > h->now.mono_ns ||
+		    (h->peer[i].linked_in &&
+			!config_removed(&g->config[0].e, h->peer[i].id)))
 			link_with(h, &l, h->peer[i].id, h->peer[i].address);
 	h->env.peers_changed(h->env.ctx, l.m, l.count);
 }
@@ -298,9 +306,7 @@ take_output(struct group *g)
 	if (o->leader_changed)
 		log_role(g);
 	if (o->snapshot_to != 0)
-		host_log(g->host, HOST_ERROR,
-		    "event=log_too_short group=%u peer=%llu", g->id,
-		    (unsigned long long)o->snapshot_to);
+		snapship_wanted(g, o->snapshot_to);
 }
 
 static void
@@ -383,6 +389,16 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 		    group_config_push(g, r.index, &e) < 0)
 			host_fail(g->host, 70, "too many configurations");
 	}
+}
+
+bool
+group_install(struct group *g, const struct raft_event *ev)
+{
+	struct raft_output *o = step(g, ev);
+	bool installed = o->snapshot_installed;
+
+	take_output(g);
+	return installed;
 }
 
 void
@@ -653,5 +669,6 @@ group_free(struct group *g)
 	tail_release(&g->tail);
 	free(g->runs);
 	free(g->raft);
+	free(g->snap);
 	free(g);
 }

@@ -93,11 +93,24 @@ judge_cluster(const struct host *h, const struct host_hello *hello)
 }
 
 /*
- * Whoever our configuration does not have may be in a later one, and we may
- * be needed to elect it (bug 17).  While we hear of a leader we will be told.
+ * Whoever our configuration does not have may be in a later one, lead us, and
+ * need our answers, or our vote (bug 17).  While we hear of another leader we
+ * will be told.
  */
+static bool
+may_be_member(
+    const struct group *g, const struct host_hello *hello, const struct peer *p)
+{
+	if (g->removed)
+		return false;
+	return g->st.leader == RAFT_NONE || g->st.leader == hello->id ||
+	       group_config(g)->config.count == 0 ||
+	       (p != NULL && p->linked_in);
+}
+
 static const char *
-judge_member(const struct host *h, const struct host_hello *hello)
+judge_member(
+    const struct host *h, const struct host_hello *hello, const struct peer *p)
 {
 	const struct group *g = h->group;
 	const char *address = expected_address(h, hello->id);
@@ -109,9 +122,7 @@ judge_member(const struct host *h, const struct host_hello *hello)
 	/* The committed one only: another removal may yet be undone. */
 	if (config_removed(&g->config[0].e, hello->id))
 		return HELLO_REMOVED;
-	if (g->st.leader != RAFT_NONE || g->removed)
-		return "not a member";
-	return NULL;
+	return may_be_member(g, hello, p) ? NULL : "not a member";
 }
 
 static const char *
@@ -130,7 +141,7 @@ judge(const struct host *h, const struct host_hello *hello,
 		return "not the server that was meant";
 	if (hello->id == h->opt.id)
 		return "this server's own id: a clone";
-	why = judge_member(h, hello);
+	why = judge_member(h, hello, p);
 	if (why != NULL || p == NULL || p->boot == 0)
 		return why; /* never met */
 	if (memcmp(p->uuid, hello->uuid, IDENTITY_ID_LEN) != 0)

@@ -26,9 +26,9 @@
 #include "raftctl/errtext.h"
 #include "raftctl/frame.h"
 #include "raftd/blob.h"
-#include "raftd/identity.h"
 #include "raftd/store.h"
 #include "raftwal/disk.h"
+#include "raftwal/identity.h"
 
 #define HOST_GROUP_DEFAULT 1
 #define HOST_MEMBERS_MAX 16
@@ -63,6 +63,9 @@ struct host_options {
 	uint32_t append_entries_max;
 	uint32_t wal_segment_size;
 	bool no_fsync; /* --unsafe-no-fsync */
+	/* A snapshot after so many bytes or entries applied; 0 never. */
+	uint64_t snapshot_bytes, snapshot_entries;
+	uint64_t snapshot_rate; /* bytes a second to peers, 0 no limit */
 	/* Used only if the directory is empty. */
 	const char *cluster; /* name, enters the cluster id; may be NULL */
 	struct host_member bootstrap[HOST_MEMBERS_MAX];
@@ -99,6 +102,12 @@ struct host_env {
 	    void *ctx, uint64_t client, const struct piece *, unsigned count);
 	/* One event: "event=leader term=7", without ts, level. */
 	void (*log)(void *ctx, enum host_log_level, const char *fields);
+	/*
+	 * Have host_snapshot_write() called on the state as it is now, in a
+	 * copy of the process or at once; host_snapshot_done() follows.
+	 * 0 or -errno.  NULL: no snapshots are taken.
+	 */
+	int (*snapshot_start)(void *ctx);
 	/* The log cannot be trusted any more: stop with this exit status. */
 	void (*fatal)(void *ctx, int status, const char *cause);
 };
@@ -184,14 +193,26 @@ bool host_busy(const struct host *);
 
 /* Going down: new requests are refused with STOPPING. */
 void host_stop(struct host *);
+/* This server was removed from its cluster and has no business any more. */
+bool host_removed(const struct host *);
 /* Nothing of what was accepted before host_stop() is open any more. */
 bool host_drained(const struct host *);
+
+/* ---- snapshots --------------------------------------------------------- */
+
+/* Writes the snapshot that was asked for; looks at the host only.  disk: the
+ * same directory. */
+int host_snapshot_write(const struct host *, struct disk *);
+/* It is written, or -errno; queues only. */
+void host_snapshot_done(struct host *, int error);
 
 /* ---- looking ----------------------------------------------------------- */
 
 struct fsm_digest;
 struct raft;
 struct raft_status;
+/* Replicated time in ms, as of what is applied here. */
+uint64_t host_replicated_ms(const struct host *);
 /* The state of a group; applied is what the digest belongs to.  -ENOENT. */
 int host_inspect(const struct host *, uint32_t group, struct raft_status *,
     struct fsm_digest *, uint64_t *applied);

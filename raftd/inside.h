@@ -13,6 +13,7 @@
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
  *	status.c    what can be looked at
+ *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
  */
@@ -54,8 +55,9 @@ struct peer {
 	char address[HOST_ADDR_MAX]; /* as its hello has it */
 	char cause[128]; /* why our link to it could not be made, last */
 	uint64_t priority;
-	bool link_up;	/* ours to it */
-	bool linked_in; /* its to us */
+	uint64_t linger_ns; /* removed: linked until then, for last answers */
+	bool link_up;	    /* ours to it */
+	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
 };
 
@@ -82,13 +84,16 @@ struct catchup {
 	struct blob *blob; /* whole records, NULL: none */
 };
 
+struct snapshots; /* snapshot.h */
+
 /* The change of members that this server, leading, carries out. */
 struct change_state {
 	struct request *request; /* whoever asked; NULL: nobody waits */
 	struct change change;
-	bool linking;	   /* ADD: the link to it is not up yet */
-	uint64_t until_ns; /* linking */
-	uint64_t index;	   /* of the configuration proposed last, 0: none */
+	bool linking;	    /* ADD: the link to it is not up yet */
+	uint64_t until_ns;  /* linking */
+	uint64_t handed_ns; /* tried to let another leader do it */
+	uint64_t index;	    /* of the configuration proposed last, 0: none */
 	uint64_t term;
 };
 
@@ -101,6 +106,7 @@ struct transfer_state {
 
 struct group {
 	struct host *host;
+	struct snapshots *snap;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
@@ -110,7 +116,10 @@ struct group {
 	struct raft_status st; /* as of the last refresh in this turn */
 	struct raft_hard hard;
 	uint64_t commit, applied;
-	uint64_t commit_logged;		  /* the log names it as committed */
+	uint64_t applied_bytes;	  /* of records, since the start */
+	uint64_t applied_stamp;	  /* of the last one */
+	uint64_t applied_at_boot; /* that of the snapshot it began with */
+	uint64_t commit_logged;	  /* the log names it as committed */
 	uint64_t log_last, log_last_term; /* handed to storage so far */
 	uint64_t stamp;			  /* largest in the log */
 	struct config_at config[GROUP_CONFIGS_MAX]; /* ascending, first is
@@ -125,11 +134,12 @@ struct group {
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
 	struct transfer_state transfer;
-	uint64_t leads_ns; /* since when we lead; 0: we do not */
-	bool links_stale;  /* whom to link with may have changed */
-	bool removed;	   /* were told so: quiet from now on */
-	bool dirty;	   /* was stepped in this turn */
-	bool damaged;	   /* and the log has a note of it */
+	uint64_t leads_ns;  /* since when we lead; 0: we do not */
+	uint64_t linger_ns; /* the last one of the peers', 0: none */
+	bool links_stale;   /* whom to link with may have changed */
+	bool removed;	    /* were told so: quiet from now on */
+	bool dirty;	    /* was stepped in this turn */
+	bool damaged;	    /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -211,6 +221,10 @@ void group_refresh(struct group *);
 void group_flush_held(struct group *);
 /* Names what is committed to the log, if the log does not know it. */
 void group_put_commit(struct group *);
+/* A record to the log; its payload is copied. */
+void group_put(struct group *, struct record *);
+/* RAFT_EV_SNAPSHOT_RECEIVED: true, the log begins behind it. */
+bool group_install(struct group *, const struct raft_event *);
 /* A record of what we know of a peer. */
 void group_put_peer(struct group *, const struct peer *);
 /* Takes over the configuration of an entry, dropping those from index on. */
@@ -255,7 +269,10 @@ void answer_send_error(
 
 /* members.c */
 void members_turn(struct group *);
-/* A request that leads to a change: the leader takes it in its turn. */
+/* e is no more: the committed configuration follows it. */
+void members_part(struct group *, const struct config_entry *e);
+/* A member says that we were removed. */
+void members_removed(struct group *, uint64_t by);
 void members_forget(struct group *, const struct request *);
 /* Is it as good as up to date, as the leader sees it? */
 bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);

@@ -82,6 +82,64 @@ members_priority(const struct group *g, uint32_t at)
 	return p != NULL ? p->priority : 0;
 }
 
+/* ---- leaving ----------------------------------------------------------- */
+
+/*
+ * What it forwarded is still answered: its link stays for a while.  The
+ * leader tells it, and it ends when it has nothing open any more.
+ */
+void
+members_part(struct group *g, const struct config_entry *e)
+{
+	struct host *h = g->host;
+	struct piece piece;
+	struct peer *p;
+
+	for (uint32_t i = 0; i < e->config.count; i++) {
+		p = host_peer(h, e->config.member[i].id);
+		if (p == NULL || config_find(&g->config[1].e, p->id) >= 0 ||
+		    !config_removed(&g->config[1].e, p->id))
+			continue;
+		p->linger_ns = h->now.mono_ns + 2 * h->opt.election_ns;
+		memcpy(p->address, e->address[i], HOST_ADDR_MAX);
+		g->linger_ns = p->linger_ns;
+		if (g->raft == NULL || g->st.role != RAFT_LEADER)
+			continue;
+		mp_buf_reset(&h->wire);
+		removed_put(&h->wire, g->id);
+		piece = (struct piece){NULL, h->wire.data, h->wire.len};
+		if (!h->wire.failed)
+			h->env.peer_send(h->env.ctx, p->id, &piece, 1);
+	}
+}
+
+void
+members_removed(struct group *g, uint64_t by)
+{
+	if (g->removed)
+		return;
+	g->removed = true;
+	g->linger_ns = g->host->now.mono_ns + 2 * g->host->opt.election_ns;
+	host_log(g->host, HOST_WARN,
+	    "event=removed group=%u text=\"server %llu says that this server "
+	    "was removed from the cluster\"",
+	    g->id, ULL(by));
+}
+
+static void
+look_for_ends(struct group *g)
+{
+	const struct host *h = g->host;
+
+	if (!g->removed && g->config[g->config_count - 1].index <= g->commit &&
+	    config_removed(group_config(g), h->opt.id))
+		members_removed(g, h->opt.id);
+	if (g->linger_ns == 0 || h->now.mono_ns < g->linger_ns)
+		return;
+	g->linger_ns = 0;
+	g->links_stale = true;
+}
+
 /* ---- quorums ----------------------------------------------------------- */
 
 struct half {
@@ -334,6 +392,39 @@ wait_for_link(struct group *g, struct request *r)
 				  : "no answer");
 }
 
+/*
+ * A leader that is to go lets one that stays carry it out: what it has
+ * accepted is then answered as ever.  Tried once; a leader can also end its
+ * own membership (diss. 4.2.2).
+ */
+static bool
+hand_over(struct group *g, const struct config_entry *target)
+{
+	struct host *h = g->host;
+	int self = config_find(target, h->opt.id);
+	uint64_t to = RAFT_NONE;
+
+	if (self >= 0 && target->config.member[self].voter != 0)
+		return false;
+	if (g->change.handed_ns != 0 &&
+	    h->now.mono_ns - g->change.handed_ns < 4 * h->opt.election_ns)
+		return false;
+	for (uint32_t i = 0; i < target->config.count; i++) {
+		uint64_t id = target->config.member[i].id;
+		int at = config_find(group_config(g), id);
+
+		if (target->config.member[i].voter != 0 && at >= 0 &&
+		    group_config(g)->config.member[at].voter != 0 &&
+		    members_in_sync(g, id, CATCH_UP_ENTRIES))
+			to = id;
+	}
+	if (to == RAFT_NONE || !group_transfer(g, to))
+		return false;
+	g->change.handed_ns = h->now.mono_ns;
+	group_refresh(g);
+	return true;
+}
+
 static void
 take_change(struct group *g, struct request *r)
 {
@@ -353,6 +444,8 @@ take_change(struct group *g, struct request *r)
 		answer_change(g, r, 0, group_config(g), &target);
 		return;
 	}
+	if (hand_over(g, &target))
+		return;
 	g->change.index = 0;
 	g->change.request = r;
 	dispatch_move(g, r, REQUEST_CHANGING);
@@ -382,7 +475,8 @@ next_change(struct group *g)
 			continue;
 		take_change(g, r);
 		if (g->change.request != NULL ||
-		    g->config[g->config_count - 1].index > g->commit)
+		    g->config[g->config_count - 1].index > g->commit ||
+		    g->st.transfer_to != RAFT_NONE || g->st.role != RAFT_LEADER)
 			return;
 	}
 }
@@ -439,7 +533,8 @@ lead_changes(struct group *g)
 		return;
 	}
 	next_change(g);
-	if (g->change.request == NULL &&
+	if (g->change.request == NULL && g->st.role == RAFT_LEADER &&
+	    g->st.transfer_to == RAFT_NONE &&
 	    g->config[g->config_count - 1].index <= g->commit)
 		promote_ready(g);
 }
@@ -617,6 +712,7 @@ members_turn(struct group *g)
 {
 	if (g->host->broken)
 		return;
+	look_for_ends(g);
 	watch_transfer(g);
 	if (g->st.role == RAFT_LEADER) {
 		if (g->leads_ns == 0) {

@@ -436,6 +436,14 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 /* ---- forwarded requests ------------------------------------------------ */
 
 void
+removed_put(struct mp_buf *b, uint32_t group)
+{
+	frame_put_notify(b, "removed");
+	mp_put_array(b, 1);
+	mp_put_u64(b, group);
+}
+
+void
 forward_put(struct mp_buf *b, const struct forward *f)
 {
 	frame_put_notify(b, "forward");

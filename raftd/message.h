@@ -10,6 +10,7 @@
  *	    records]]
  *	[2, "forward", [group, boot, id, call]]
  *	[2, "answer", [group, boot, id, status, text, result]]
+ *	[2, "removed", [group]]
  *
  * records is a bin of whole sealed records (raftwal/record.h) back to back:
  * the bytes that the leader wrote to its own log.  Runs of terms and the
@@ -74,6 +75,9 @@ void message_put_append(struct mp_buf *, uint32_t group,
  */
 int message_read(const struct frame *, uint64_t from, uint64_t to,
     uint32_t *group, struct raft_msg *, struct mp_span *records);
+
+/* "You are no member any more": a whole frame. */
+void removed_put(struct mp_buf *, uint32_t group);
 
 struct forward {
 	uint32_t group;

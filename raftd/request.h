@@ -6,7 +6,8 @@
  *
  *	WAITING   -> PENDING | FORWARDED | READING | CHANGING | answered
  *	PENDING   -> WAITING (certainly not applied) | answered
- *	FORWARDED -> WAITING (certainly not applied) | answered
+ *	FORWARDED -> WAITING (certainly not applied, or in a session, which
+ *		     makes another copy harmless) | answered
  *	READING   -> READY | WAITING | answered
  *	CHANGING  -> WAITING (certainly not applied) | answered
  *	READY     -> answered
@@ -54,6 +55,8 @@ enum request_kind {
 	REQUEST_CHANGE,	 /* of members, by the leader */
 	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
+	REQUEST_SNAPSHOT, /* take one; READY when it is there */
+	REQUEST_COMPACT,  /* and cut the log behind it */
 };
 
 struct request {
@@ -73,6 +76,8 @@ struct request {
 	struct mp_span method, params;
 	uint64_t arrived_ns;
 	uint64_t retry_ns;    /* WAITING: not before this */
+	bool doubt;	      /* a copy may have been applied: it has a
+				 session, and another copy will tell */
 	bool counted;	      /* its bytes are in host->request_bytes */
 	uint64_t index, term; /* PENDING; READY: index */
 	uint64_t read_id;     /* READING */

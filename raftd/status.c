@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define NS_PER_MS 1000000
 
@@ -231,7 +231,7 @@ put_member(
 					     : "learner");
 	mp_put_kv_bool(b, "voter", e->config.member[i].voter != 0);
 	put_progress(g, b, id); /* 5 */
-	mp_put_kv_nil(b, "snapshot");
+	snapship_put(g, b, id);
 	mp_put_kv_str(b, "zone", e->info[i].zone);
 	mp_put_kv_u64(b, "priority", members_priority(g, i));
 	mp_put_kv_bool(b, "promote", e->info[i].promote);
@@ -270,13 +270,15 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 6);
+	mp_put_array(b, n + 8);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
 	    "choose the style of errors; tells versions and identity");
 	put_method(b, "status", "", "the state of the server asked");
 	put_method(b, "members", "", "the members, as the leader sees them");
+	put_method(b, "snapshot", "", "take a snapshot of this server");
+	put_method(b, "compact", "", "the same, and cut its log behind it");
 	put_method(b, "member.change",
 	    "{op, id, with, ids, address, learner, name, zone, priority, "
 	    "dry_run}",
@@ -327,4 +329,10 @@ host_describe(const struct host *h, char *buf, size_t size)
 	    g->queued[REQUEST_WAITING], g->queued[REQUEST_PENDING],
 	    g->queued[REQUEST_FORWARDED], g->queued[REQUEST_READING],
 	    h->jobs_out, g->tail.bytes, h->request_bytes);
+}
+
+uint64_t
+host_replicated_ms(const struct host *h)
+{
+	return h->group->ops->time(h->group->fsm);
 }

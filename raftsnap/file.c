@@ -254,6 +254,13 @@ snap_load(struct disk *d, const char *path, snap_use use, void *ctx,
 }
 
 int
+snap_load_once(struct disk *d, const char *path, snap_use use, void *ctx,
+    struct snap_meta *m, struct errtext *et)
+{
+	return pass(d, path, use, ctx, m, NULL, et);
+}
+
+int
 snap_peek(struct disk *d, const char *path, struct snap_meta *m,
     struct snap_sum *sum, struct errtext *et)
 {

@@ -122,6 +122,9 @@ typedef int (*snap_use)(void *ctx, struct snap_reader *);
  */
 int snap_load(struct disk *, const char *path, snap_use, void *ctx,
     struct snap_meta *, struct snap_sum *, struct errtext *);
+/* One pass, for a use that is undone when this fails: verified in the end. */
+int snap_load_once(struct disk *, const char *path, snap_use, void *ctx,
+    struct snap_meta *, struct errtext *);
 /* Header and footer only: enough to send it, not to use it. */
 int snap_peek(struct disk *, const char *path, struct snap_meta *,
     struct snap_sum *, struct errtext *);

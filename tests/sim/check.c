@@ -36,10 +36,10 @@ struct terms {
 struct pending {
 	struct pending *next;
 	uint64_t seq;
-	uint64_t first, last; /* entries, none if last < first */
-	uint64_t *term;	      /* of first..last */
-	bool has_hard;
-	uint64_t hard_term, hard_vote;
+	uint64_t first, last;	/* entries, none if last < first */
+	uint64_t *term;		/* of first..last */
+	struct raft_hard *hard; /* each state record, in order */
+	unsigned hard_count;
 };
 
 /* What is known of one server. */
@@ -55,6 +55,9 @@ struct shadow {
 	uint64_t commit, applied;
 	enum raft_role role;
 	bool looked;
+	uint64_t
+	    heard[SIM_SERVERS_MAX]; /* simulated time of the last message */
+	uint64_t leader_since;
 };
 
 struct checker {
@@ -112,6 +115,14 @@ shadow_of(const struct server *s)
 	return &s->sim->checker->shadow[s->number];
 }
 
+static uint64_t
+voted(const struct server *s, uint64_t term)
+{
+	const struct shadow *sh = shadow_of(s);
+
+	return term < sh->votes_cap ? sh->votes[term] : 0;
+}
+
 void
 check_init(struct sim *sim)
 {
@@ -132,6 +143,7 @@ pending_drop(struct shadow *sh)
 	if (sh->pending == NULL)
 		sh->pending_end = &sh->pending;
 	free(p->term);
+	free(p->hard);
 	free(p);
 }
 
@@ -284,15 +296,53 @@ get_u64(const uint8_t *p)
 	return x;
 }
 
+/*
+ * A snapshot takes the log's place.  Its file is durable, so a restart would
+ * begin with it from now on, whatever becomes of this job and of those
+ * before: up to its index the log is what is committed.
+ */
+static void
+reset_seen(struct server *s, struct pending *p, const struct record *r)
+{
+	struct checker *c = s->sim->checker;
+	struct shadow *sh = shadow_of(s);
+	uint64_t prev = get_u64(r->payload);
+
+	if (prev > c->committed.last || prev < sh->commit ||
+	    terms_at(&c->committed, prev) != r->term) {
+		sim_fail(s->sim,
+		    "s%u takes a snapshot of %" PRIu64 " of term %" PRIu64
+		    ", committed is %" PRIu64 ", its own commit %" PRIu64,
+		    s->number + 1, prev, r->term, c->committed.last,
+		    sh->commit);
+		return;
+	}
+	mark(MARK_SNAPSHOT_INSTALLED);
+	for (struct pending *q = sh->pending; q != NULL; q = q->next) {
+		q->first = 1;
+		q->last = 0;
+	}
+	p->first = 1;
+	p->last = 0;
+	sh->log.last = sh->durable.last = 0;
+	for (uint64_t i = 1; i <= prev; i++) {
+		terms_set(&sh->log, i, terms_at(&c->committed, i));
+		terms_set(&sh->durable, i, terms_at(&c->committed, i));
+	}
+}
+
 static void
 pending_record(struct server *s, struct pending *p, const struct record *r)
 {
 	if (record_is_entry(r->kind)) {
 		pending_entry(s, p, r);
+	} else if (r->kind == RECORD_RESET && r->len >= 8) {
+		reset_seen(s, p, r);
 	} else if (r->kind == RECORD_STATE && r->len >= 8) {
-		p->has_hard = true;
-		p->hard_term = r->term;
-		p->hard_vote = get_u64(r->payload);
+		p->hard = sim_must(
+		    realloc(p->hard, (p->hard_count + 1) * sizeof(p->hard[0])));
+		p->hard[p->hard_count++] =
+		    (struct raft_hard){r->term, get_u64(r->payload)};
 	}
 }
 
@@ -348,8 +398,8 @@ pending_apply(struct shadow *sh)
 
 	for (uint64_t i = p->first; i <= p->last; i++)
 		terms_set(&sh->durable, i, p->term[i - p->first]);
-	if (p->has_hard)
-		vote_durable(sh, p->hard_term, p->hard_vote);
+	for (unsigned i = 0; i < p->hard_count; i++)
+		vote_durable(sh, p->hard[i].term, p->hard[i].vote);
 	pending_drop(sh);
 }
 
@@ -442,9 +492,13 @@ check_started(struct server *s)
 	for (uint64_t i = 1; i <= st.last; i++) {
 		uint64_t term = raft_term_at(core, i);
 
+		if (i < st.first)
+			term = terms_at(&s->sim->checker->committed, i);
 		terms_set(&sh->log, i, term);
 		terms_set(&sh->durable, i, term);
 	}
+	if (st.first > 1)
+		mark(MARK_SNAPSHOT_BEGUN_WITH);
 	vote_durable(sh, st.hard.term, st.hard.vote);
 	if (sh->hard.term > st.hard.term)
 		mark(MARK_RECOVERED_OLDER_TERM);
@@ -455,14 +509,6 @@ check_started(struct server *s)
 }
 
 /* ---- after each turn ---------------------------------------------------- */
-
-static uint64_t
-voted(const struct server *s, uint64_t term)
-{
-	const struct shadow *sh = shadow_of(s);
-
-	return term < sh->votes_cap ? sh->votes[term] : 0;
-}
 
 /*
  * Do more than half of each set of voters have this on disk: (index, term),
@@ -629,6 +675,7 @@ look_leader(
 		return;
 	}
 	c->leader[term] = s->id;
+	sh->leader_since = sim->now;
 	mark(MARK_ELECTION_WON);
 	if (!durable_majority(sim, &st->config, 0, term, s->id)) {
 		sim_fail(sim,
@@ -651,6 +698,32 @@ look_leader(
 			    s->number + 1, term, t, i,
 			    terms_at(&c->committed, i));
 	}
+}
+
+/* Check-quorum: who has not heard a majority for long does not lead. */
+static void
+look_contact(struct server *s, const struct raft_status *st)
+{
+	struct sim *sim = s->sim;
+	struct shadow *sh = shadow_of(s);
+	uint64_t limit = sim->conf.election_us * SIM_US * 3;
+	unsigned heard = 1;
+
+	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+		return;
+	for (unsigned i = 0; i < sim->conf.servers; i++)
+		heard += i != s->number && sim->now - sh->heard[i] < limit;
+	if (heard * 2 <= sim->conf.servers)
+		sim_fail(sim,
+		    "s%u leads term %" PRIu64
+		    " and has heard no majority for three election timeouts",
+		    s->number + 1, st->hard.term);
+}
+
+void
+check_heard(struct server *s, unsigned from)
+{
+	shadow_of(s)->heard[from] = s->sim->now;
 }
 
 static void
@@ -769,6 +842,8 @@ check_turn(struct server *s)
 	if (!sim->failed)
 		look_leader(s, core, &st);
 	if (!sim->failed)
+		look_contact(s, &st);
+	if (!sim->failed)
 		look_commit(s, core, &st);
 	if (!sim->failed)
 		look_digest(s, applied, digest);
@@ -797,9 +872,7 @@ sent_vote_reply(struct server *from, unsigned to, const struct raft_msg *m)
 		return;
 	}
 	mark(MARK_VOTE_GRANTED);
-	if (sh->durable_term < m->u.vote_reply.term ||
-	    (sh->durable_term == m->u.vote_reply.term &&
-		sh->durable_vote != candidate))
+	if (voted(from, m->u.vote_reply.term) != candidate)
 		sim_fail(from->sim,
 		    "s%u grants s%u a vote in term %" PRIu64
 		    " that is not on its disk",
@@ -849,17 +922,13 @@ void
 check_sent(
     struct server *from, unsigned to, const struct raft_msg *m, uint32_t group)
 {
-	struct shadow *sh = shadow_of(from);
-
 	if (group != SERVER_GROUP || from->untrusted)
 		return;
 	switch (m->type) {
 	case RAFT_VOTE:
 		mark(MARK_VOTE_ASKED);
 		/* A candidate's own vote is one too. */
-		if (sh->durable_term < m->term ||
-		    (sh->durable_term == m->term &&
-			sh->durable_vote != from->id))
+		if (voted(from, m->term) != from->id)
 			sim_fail(from->sim,
 			    "s%u asks for votes in term %" PRIu64
 			    " before its own is on disk",

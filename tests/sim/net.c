@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "raftctl/frame.h"
+#include "raftd/chunk.h"
 #include "raftd/message.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
@@ -254,6 +255,7 @@ on_dial(struct sim *sim, struct link *l)
 		sim_say(
 		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
+		host_link_failed(from->host, to->id, why);
 		dial_in(sim, l, sim->conf.election_us * SIM_US / 4);
 		return;
 	}
@@ -264,6 +266,7 @@ on_dial(struct sim *sim, struct link *l)
 	frame_reader_release(&l->reader);
 	frame_reader_init(&l->reader, FRAME_LEN_MAX);
 	mark(MARK_LINK_UP);
+	host_peer_linked(to->host, from->id, server_time(to));
 	host_link_up(from->host, to->id);
 }
 
@@ -306,6 +309,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct mp_span records;
 	struct forward fwd;
 	struct answer ans;
+	struct chunk chunk;
+	struct chunk_ack ack;
 	uint32_t g;
 	size_t n;
 
@@ -322,6 +327,10 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return forward_read(frame, &fwd) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "answer"))
 		return answer_read(frame, &ans) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "snapshot"))
+		return chunk_read(frame, &chunk) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "snapshot.ack"))
+		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
@@ -396,7 +405,8 @@ inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
 		    (const char *)frame.method.p, type, m.term, n);
 		if (type != 0)
 			check_sent(sim->server[from], to, &m, group);
-		else
+		else if (!mp_span_eq(frame.method, "snapshot") &&
+			 !mp_span_eq(frame.method, "snapshot.ack"))
 			*stream_only = true;
 		data += n;
 		len -= n;
@@ -629,6 +639,7 @@ on_deliver(struct sim *sim, struct link *l, const struct event *ev)
 		l->head = (l->head + 1) % l->cap;
 		l->count--;
 		l->backlog -= seg.len;
+		check_heard(to, l->from);
 		ok = receive(sim, l, &seg);
 		garbage = garbage || seg.garbage;
 		free(seg.data);
@@ -667,6 +678,7 @@ on_datagram(struct sim *sim, const struct event *ev)
 	n->free_slot[n->free_count++] = i;
 	if (l->to_up && !l->cut && l->clogged_until <= sim->now &&
 	    server_up(to)) {
+		check_heard(to, d.from);
 		for (size_t at = 0; at < d.len;) {
 			size_t k = judge(
 			    d.data + at, d.len - at, &frame, &type, NULL, NULL);

@@ -69,6 +69,7 @@ struct server {
 	unsigned recovery_crash; /* next start dies at this change + 1 */
 	unsigned midwrite;	 /* dies at its next job: 1, or 2 with power */
 	uint64_t starts, fatal_count;
+	int snapshot_result;
 };
 
 void server_init(struct sim *, unsigned number);
