@@ -107,6 +107,20 @@ puts_run(struct kvhelp *h, const char *name, uint64_t n, uint64_t keys,
 	report(name, start, pack_ns * n, n);
 }
 
+/* Keys in no order at all: not that of the allocations either. */
+static void
+ones_run(struct kvhelp *h, const char *name, uint64_t n, uint64_t keys,
+    size_t len, uint64_t pack_ns)
+{
+	uint64_t start = now_ns(), i;
+
+	for (i = 0; i < n; i++) {
+		pack(&h->params, rand_u64() % keys, len);
+		apply(h, "put", true);
+	}
+	report(name, start, pack_ns * n, n);
+}
+
 static void
 gets_run(struct kvhelp *h, uint64_t n, uint64_t keys, uint64_t pack_ns)
 {
@@ -175,6 +189,7 @@ main(int argc, char **argv)
 	    (double)(resident() - base) / (double)(keys * (8 + len)));
 	puts_run(
 	    &h, "put_update_random", keys, keys, len, false, true, pack_ns);
+	ones_run(&h, "put_update_alone", keys, keys, len, pack_ns);
 	puts_run(
 	    &h, "put_update_follower", keys, keys, len, false, false, pack_ns);
 	gets_run(&h, keys, keys, pack_ns);

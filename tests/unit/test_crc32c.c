@@ -31,7 +31,7 @@ END_TEST
 
 START_TEST(test_instruction_and_tables_agree)
 {
-	uint8_t buf[300];
+	uint8_t buf[1400]; /* blocks of both kinds, and more than one */
 	uint32_t x = 1;
 
 	for (size_t i = 0; i < sizeof(buf); i++) {
