@@ -43,15 +43,12 @@ WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prototypes \
 OPT = -O2 -g -fno-omit-frame-pointer -fstack-protector-strong
 SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 FUZZING = $(if $(FUZZ),-fsanitize=address$(,)undefined -fno-sanitize-recover=all)
-# MUTANT=any builds all at once, RAFTKIT_MUTANT=n chooses at run time.
-MUTANT_IS = $(if $(filter any,$(MUTANT)),mutant_chosen(),$(or $(MUTANT),0))
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DRAFTKIT_VERSION='"$(VERSION)"' \
-	-D'MUTANT(n)=((n)==$(MUTANT_IS))' \
-	$(if $(filter any,$(MUTANT)),-include tests/mutants/any.h) $(CPPFLAGS)
+	-D'MUTANT(n)=((n)==$(or $(MUTANT),0))' $(CPPFLAGS)
 CFLAGS_ALL = -std=c11 $(WARN) $(OPT) -pthread -MMD -MP $(SANITIZE) \
 	$(FUZZING) $(if $(FUZZ),-fsanitize=fuzzer-no-link) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZE) $(FUZZING) $(LDFLAGS)
-LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lbsd -lm
+LIBS = -levent_extra -levent_core -lmsgpackc -ljansson -linih -lzstd -lbsd -lm
 LIBS_faults = -lnetfilter_queue -lnfnetlink
 TEST_LIBS = -Wl,--as-needed -lcheck -lsubunit -lrt -Wl,--no-as-needed
 

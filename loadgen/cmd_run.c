@@ -38,23 +38,13 @@ catch_signals(void)
 static int
 print_result(const struct run *r)
 {
-	json_t *j = tally_json(&r->tally, run_seconds(r)),
-	       *c = conditions_json(r->opt);
+	json_t *j = conditions_result(r, stop != 0);
 	int failed;
 
-	if (j == NULL || c == NULL) {
+	if (j == NULL) {
 		warnx("out of memory");
 		return EX_OSERR;
 	}
-	json_object_set_new(
-	    j, "absent", json_integer((json_int_t)r->ops.absent));
-	json_object_set_new(
-	    j, "not_swapped", json_integer((json_int_t)r->ops.not_swapped));
-	json_object_set_new(j, "late", json_integer((json_int_t)run_late(r)));
-	json_object_set_new(j, "interrupted", json_boolean(stop != 0));
-	json_object_set_new(
-	    c, "servers", conditions_servers(r->opt->endpoints));
-	json_object_set_new(j, "conditions", c);
 	failed = json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(7));
 	json_decref(j);
 	if (failed < 0 || putchar('\n') == EOF || fflush(stdout) != 0) {

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "raftctl/client.h"
@@ -43,17 +42,17 @@ conditions_json(const struct run_options *o)
 
 	(void)getrusage(RUSAGE_SELF, &ru);
 	(void)uname(&un);
-	c = json_pack("{s:s,s:i,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,"
+	c = json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,"
 		      "s:I,s:s,s:b,s:o,s:f,s:f,s:I,s:I,s:b,s:f,s:f}",
 	    "version", RAFTKIT_VERSION, "cores",
-	    (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", un.release, "started",
-	    (json_int_t)time(NULL), "endpoints", o->endpoints, "target",
-	    run_target_names[o->target], "clients", (json_int_t)o->clients,
-	    "pipeline", (json_int_t)o->pipeline, "connections",
-	    (json_int_t)o->connections, "mix", mix_json(&o->work), "dist",
-	    work_dist_name(o->work.dist), "keys", (json_int_t)o->work.keys,
-	    "prefix", o->prefix, "value_size", (json_int_t)o->value_size,
-	    "read", run_read_names[o->read], "load", (int)o->load, "rate",
+	    (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", un.release,
+	    "endpoints", o->endpoints, "target", run_target_names[o->target],
+	    "clients", (json_int_t)o->clients, "pipeline",
+	    (json_int_t)o->pipeline, "connections", (json_int_t)o->connections,
+	    "mix", mix_json(&o->work), "dist", work_dist_name(o->work.dist),
+	    "keys", (json_int_t)o->work.keys, "prefix", o->prefix, "value_size",
+	    (json_int_t)o->value_size, "read", run_read_names[o->read], "load",
+	    (int)o->load, "rate",
 	    o->rate > 0 ? json_real(o->rate) : json_null(), "warmup_s",
 	    (double)o->warmup_ms / 1e3, "timeout_s",
 	    (double)o->timeout_ms / 1e3, "limit_ops", (json_int_t)o->ops,
@@ -152,4 +151,29 @@ conditions_servers(const char *endpoints)
 	}
 	free(list);
 	return all;
+}
+
+json_t *
+conditions_result(const struct run *r, bool interrupted)
+{
+	json_t *j = tally_json(&r->tally, run_seconds(r)),
+	       *c = conditions_json(r->opt);
+
+	if (j == NULL || c == NULL) {
+		json_decref(j);
+		json_decref(c);
+		return NULL;
+	}
+	json_object_set_new(
+	    j, "began_ms", json_integer((json_int_t)r->began_ms));
+	json_object_set_new(
+	    j, "absent", json_integer((json_int_t)r->ops.absent));
+	json_object_set_new(
+	    j, "not_swapped", json_integer((json_int_t)r->ops.not_swapped));
+	json_object_set_new(j, "late", json_integer((json_int_t)run_late(r)));
+	json_object_set_new(j, "interrupted", json_boolean(interrupted));
+	json_object_set_new(
+	    c, "servers", conditions_servers(r->opt->endpoints));
+	json_object_set_new(j, "conditions", c);
+	return j;
 }

@@ -7,11 +7,13 @@
 
 #include <jansson.h>
 
-#include "loadgen/run_options.h"
+#include "loadgen/run.h"
 
 /* NULL without memory. */
 json_t *conditions_json(const struct run_options *);
 /* What each server says of itself: an array, {"endpoint", "ok", ...}. */
 json_t *conditions_servers(const char *endpoints);
+/* The result of a run, with its conditions.  NULL without memory. */
+json_t *conditions_result(const struct run *, bool interrupted);
 
 #endif

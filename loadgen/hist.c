@@ -102,3 +102,53 @@ hist_mean(const struct hist *h)
 {
 	return h->count == 0 ? 0 : (double)h->sum / (double)h->count;
 }
+
+/* The first value of bucket i, which may be one past the last. */
+static uint64_t
+low_of(unsigned i)
+{
+	unsigned shift;
+
+	if (i < 2 * HIST_SUB)
+		return i;
+	shift = i / HIST_SUB - 1;
+	return (uint64_t)(i - shift * HIST_SUB) << shift;
+}
+
+/* The step that v is in, by its highest bits. */
+static uint64_t
+step_of(uint64_t v)
+{
+	unsigned shift;
+
+	if (v < 1u << (HIST_STEPS_BITS + 1))
+		return v;
+	shift = 63u - HIST_STEPS_BITS - (unsigned)__builtin_clzll(v);
+	return v >> shift << shift;
+}
+
+unsigned
+hist_steps(const struct hist *h, struct hist_step steps[HIST_STEPS_MAX])
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < HIST_BUCKETS; i++) {
+		uint64_t from = step_of(low_of(i));
+
+		if (h->bucket[i] == 0)
+			continue;
+		if (n == 0 || steps[n - 1].from != from) {
+			assert(n < HIST_STEPS_MAX);
+			steps[n++] = (struct hist_step){.from = from};
+		}
+		/* as wide as the lowest of the bits that choose it */
+		steps[n - 1].to =
+		    from < 1u << (HIST_STEPS_BITS + 1)
+			? from + 1
+			: from + ((uint64_t)1
+				     << (63u - HIST_STEPS_BITS -
+					    (unsigned)__builtin_clzll(from)));
+		steps[n - 1].count += h->bucket[i];
+	}
+	return n;
+}

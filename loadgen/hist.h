@@ -38,4 +38,15 @@ void hist_merge(struct hist *to, const struct hist *from);
 uint64_t hist_quantile(const struct hist *, double q);
 double hist_mean(const struct hist *);
 
+/* Coarser, for people: HIST_STEPS for each power of two. */
+#define HIST_STEPS_BITS 3
+#define HIST_STEPS_MAX \
+	((HIST_MAX_BITS - HIST_STEPS_BITS + 1) << HIST_STEPS_BITS)
+struct hist_step {
+	uint64_t from, to; /* values from <= v < to */
+	uint64_t count;
+};
+/* Those that are not empty, ascending: how many. */
+unsigned hist_steps(const struct hist *, struct hist_step[HIST_STEPS_MAX]);
+
 #endif

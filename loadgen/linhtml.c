@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loadgen/html.h"
+
 #define ROW_HEIGHT 34
 #define BAR_HEIGHT 22
 #define LEFT 110
@@ -38,29 +40,6 @@ static const char style[] =
     "tr.bad{background:#f8d7d7}.unknown rect{stroke-dasharray:4 3}\n";
 
 static void
-put_text(FILE *out, const uint8_t *p, size_t len, size_t len_max)
-{
-	size_t i, n = len < len_max ? len : len_max;
-
-	for (i = 0; i < n; i++) {
-		if (p[i] < 0x20 || p[i] >= 0x7f)
-			fprintf(out, "\\x%02x", p[i]);
-		else if (strchr("&<>\"'\\", p[i]) != NULL)
-			fprintf(out, "&#%u;", p[i]);
-		else
-			fputc(p[i], out);
-	}
-	if (n < len)
-		fputs("...", out);
-}
-
-static void
-put_cstr(FILE *out, const char *s)
-{
-	put_text(out, (const uint8_t *)s, strlen(s), SIZE_MAX);
-}
-
-static void
 put_value(const struct page *g, uint32_t value, size_t len_max)
 {
 	const struct intern_item *it;
@@ -71,7 +50,7 @@ put_value(const struct page *g, uint32_t value, size_t len_max)
 	}
 	it = &g->h->values.items[value];
 	fputs("&#34;", g->out);
-	put_text(g->out, it->data, it->len, len_max);
+	html_text(g->out, it->data, it->len, len_max);
 	fputs("&#34;", g->out);
 }
 
@@ -272,14 +251,14 @@ linhtml_write(
 	g.view = view;
 	fprintf(out, "<!DOCTYPE html>\n<html lang=\"en\"><head>"
 		     "<meta charset=\"utf-8\">\n<title>");
-	put_cstr(out, view->title);
+	html_cstr(out, view->title);
 	fprintf(out, "</title>\n<style>\n%s</style></head><body>\n<h1>", style);
-	put_cstr(out, view->title);
+	html_cstr(out, view->title);
 	fprintf(out, ": <span class=\"%s\">%s</span></h1>\n", view->verdict,
 	    view->verdict);
 	if (view->why != NULL) {
 		fputs("<p>", out);
-		put_cstr(out, view->why);
+		html_cstr(out, view->why);
 		fputs(".</p>\n", out);
 	}
 	fprintf(out, "<p>%zu operations, %u keys.</p>\n", h->ops_n,
@@ -287,7 +266,7 @@ linhtml_write(
 	if (view->window_n > 0) {
 		key = &h->keys.items[h->ops[view->culprit].key];
 		fputs("<p>Key <b>&#34;", out);
-		put_text(out, key->data, key->len, TITLE_LEN_MAX);
+		html_text(out, key->data, key->len, TITLE_LEN_MAX);
 		fputs("&#34;</b>. Time runs to the right, one step an event. "
 		      "Yellow: what cannot be brought into an order; red: "
 		      "where it shows; dashed: of unknown outcome.</p>\n",

@@ -18,6 +18,10 @@ static const struct command commands[] = {
     {"run", "[-s ADDR,...] [options]", "load servers and print what came of it",
 	cmd_run},
     {"check", "[options] HISTORY", "judge the history of a run", cmd_check},
+    {"bench", "steady|failover [options]", "measure a cluster of its own",
+	cmd_bench},
+    {"report", "[--faults FILE] -o FILE RUN ...",
+	"draw results as one page of HTML", cmd_report},
     {NULL, NULL, NULL, NULL},
 };
 

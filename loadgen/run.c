@@ -212,15 +212,22 @@ answer_cb(struct link *l, const struct frame *f, uint64_t now)
 static void
 phase_enter(struct run *r, enum run_phase phase, uint64_t now)
 {
+	struct timespec ts;
+
 	r->phase = phase;
 	r->phase_ns = now;
 	r->arrivals = 0;
 	if (phase == RUN_MEASURE) {
 		r->begin_ns = r->last_ns = now;
 		r->next_turn_ns = now + 1000000000u;
+		(void)clock_gettime(CLOCK_REALTIME, &ts);
+		r->began_ms =
+		    (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 	}
 	if (phase == RUN_DRAIN)
 		r->end_ns = now;
+	if (r->phase_cb != NULL)
+		r->phase_cb(phase, r->phase_ctx);
 }
 
 static void

@@ -70,7 +70,11 @@ struct run {
 	uint64_t pumped_ns; /* open loop: when operations were last begun */
 	uint64_t stray;	    /* answers to what had been given up */
 	unsigned turn_link;
-	bool answered; /* anybody ever */
+	bool answered;	   /* anybody ever */
+	uint64_t began_ms; /* measuring, since the epoch */
+	/* When a phase begins; set after run_init(), or NULL. */
+	void (*phase_cb)(enum run_phase, void *ctx);
+	void *phase_ctx;
 	char why[128]; /* a link failed the last time */
 };
 

@@ -145,14 +145,28 @@ intervals_json(const struct tally *t)
 	return a;
 }
 
+static json_t *
+histogram_json(const struct tally *t)
+{
+	struct hist_step steps[HIST_STEPS_MAX];
+	unsigned i, n = hist_steps(&t->all, steps);
+	json_t *a = json_array();
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(
+		    a, json_pack("[f,f,I]", ms(steps[i].from), ms(steps[i].to),
+			   (json_int_t)steps[i].count));
+	return a;
+}
+
 json_t *
 tally_json(const struct tally *t, double seconds)
 {
 	double rate = seconds > 0 ? (double)t->all.count / seconds : 0;
 
-	return json_pack("{s:I,s:f,s:f,s:o,s:I,s:o,s:o,s:o}", "ops",
+	return json_pack("{s:I,s:f,s:f,s:o,s:I,s:o,s:o,s:o,s:o}", "ops",
 	    (json_int_t)t->all.count, "seconds", seconds, "ops_per_s", rate,
 	    "errors", errors_json(t), "unknown", (json_int_t)t->unknown,
 	    "latency_ms", latency_json(&t->all), "by_op", by_op_json(t),
-	    "intervals", intervals_json(t));
+	    "intervals", intervals_json(t), "histogram", histogram_json(t));
 }

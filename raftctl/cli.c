@@ -25,9 +25,29 @@ static const struct command commands[] = {
     {"del", "KEY... | --prefix P | --range A B | --all", "remove keys", cmd_del,
 	cmd_del_options},
     {"ls", "[PREFIX]", "list keys in order", cmd_ls, cmd_ls_options},
+    {"incr", "KEY [N]", "add to a number and print it", cmd_incr,
+	cmd_write_options},
+    {"edit", "KEY", "change a value in an editor", cmd_edit, cmd_none_options},
+    {"txn", "[FILE|-]", "compare, then do one of two things", cmd_txn,
+	cmd_write_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,
+	cmd_none_options},
+    {"add", "ID=ADDR", "a new server, which votes once it has caught up",
+	cmd_add, cmd_add_options},
+    {"promote", "ID", "a learner votes", cmd_change, cmd_change_options},
+    {"demote", "ID", "a voter becomes a learner", cmd_change,
+	cmd_change_options},
+    {"remove", "ID", "a server leaves for good", cmd_change,
+	cmd_change_options},
+    {"replace", "OLD NEW=ADDR", "one server takes the place of another",
+	cmd_replace, cmd_change_options},
+    {"set", "ID=ADDR,...", "these servers vote, all others leave", cmd_set,
+	cmd_change_options},
+    {"tune", "ID", "the name, zone or priority of a member", cmd_tune,
+	cmd_tune_options},
+    {"transfer", "[ID]", "hand leadership over", cmd_transfer,
 	cmd_none_options},
     {"wait",
 	"leader | ready | healthy | applied REV | member ID voter | key KEY",
@@ -36,6 +56,10 @@ static const struct command commands[] = {
     {"doctor", "", "why it is not", cmd_doctor, cmd_none_options},
     {"hash", "", "name the state of the server asked, or compare all", cmd_hash,
 	cmd_all_options},
+    {"snapshot", "", "have the server asked take a snapshot", cmd_snapshot,
+	cmd_none_options},
+    {"compact", "", "the same, and cut its log behind it", cmd_compact,
+	cmd_none_options},
     {0},
 };
 
@@ -382,6 +406,12 @@ cli_is_late(const struct cli *cli)
 	return now_ns() - cli->started_ns >= cli->timeout_ms * 1000000;
 }
 
+void
+cli_restart_clock(struct cli *cli)
+{
+	cli->started_ns = now_ns();
+}
+
 uint32_t
 cli_left_ms(const struct cli *cli)
 {
@@ -456,6 +486,37 @@ cli_put_options(struct cli *cli, struct mp_buf *b, uint32_t count)
 	mp_put_map(b, count + (cli->group != 0));
 	if (cli->group != 0)
 		mp_put_kv_u64(b, "group", cli->group);
+}
+
+int
+cli_judge_request_id(struct cli *cli, const char *id)
+{
+	if (id[0] == '\0' || strlen(id) > CLI_REQUEST_ID_MAX)
+		return cli_usage(
+		    cli, "--request-id is 1 to %d bytes", CLI_REQUEST_ID_MAX);
+	return -1;
+}
+
+void
+cli_put_write_options(
+    struct cli *cli, struct mp_buf *b, uint32_t count, const char *request_id)
+{
+	char session[CLI_REQUEST_ID_MAX + 4];
+
+	cli_put_options(cli, b, count + (request_id == NULL ? 0 : 2));
+	if (request_id == NULL)
+		return;
+	(void)snprintf(session, sizeof(session), "id:%s", request_id);
+	mp_put_kv_str(b, "session", session);
+	mp_put_kv_u64(b, "seq", 1);
+}
+
+enum wire_status
+cli_write(struct cli *cli, const char *method, const struct mp_buf *params,
+    const char *request_id, struct client_answer *a)
+{
+	return cli_call(cli, method, params,
+	    request_id == NULL ? CLIENT_SESSION : CLIENT_IDEMPOTENT, a);
 }
 
 /* ---- the program ------------------------------------------------------ */

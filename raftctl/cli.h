@@ -66,6 +66,7 @@ int cli_next(struct cli *, int argc, char **argv);
 /* What is left of the time limit, at least 1. */
 uint32_t cli_left_ms(const struct cli *);
 bool cli_is_late(const struct cli *);
+void cli_restart_clock(struct cli *); /* after a person had the turn */
 
 /*
  * Call and wait, within the time limit.  WIRE_OK, or the error is reported
@@ -82,6 +83,19 @@ enum wire_status cli_ask(struct cli *, const char *method,
  * if one was given. */
 void cli_put_options(struct cli *, struct mp_buf *, uint32_t count);
 
+/*
+ * The same for a write.  request_id NULL: it is in the session of this
+ * command.  Else it is carried out once under this name, whoever asks and
+ * how often.
+ */
+void cli_put_write_options(
+    struct cli *, struct mp_buf *, uint32_t count, const char *request_id);
+enum wire_status cli_write(struct cli *, const char *method,
+    const struct mp_buf *params, const char *request_id,
+    struct client_answer *);
+#define CLI_REQUEST_ID_MAX 60			      /* bytes */
+int cli_judge_request_id(struct cli *, const char *); /* negative: go on */
+
 /* ---- the ends --------------------------------------------------------- */
 
 /* Report an error and give its exit status. */
@@ -95,6 +109,19 @@ int cli_fail_file(struct cli *, int status, const char *verb, const char *name);
 __attribute__((format(printf, 2, 3))) int cli_usage(
     struct cli *, const char *fmt, ...);
 
+/* ---- input ------------------------------------------------------------ */
+
+/* A value as given: itself, '-' for standard input, '@FILE'.  Negative: go
+ * on; else the exit status.  The caller frees owned. */
+struct cli_bytes {
+	const void *p;
+	size_t len;
+	void *owned;
+};
+int cli_read_value(struct cli *, const char *arg, bool raw, struct cli_bytes *);
+/* The content of a file, or of standard input for "-". */
+int cli_read_file(struct cli *, const char *name, struct cli_bytes *);
+
 /* ---- records ---------------------------------------------------------- */
 
 /* For commands whose answer is bytes or nothing: json or fields is asked
@@ -105,6 +132,8 @@ extern const struct output_column cli_record_columns[];
  * NULL, an object without keys if the bytes are damaged. */
 json_t *cli_record_json(struct cli *, struct mp_span raw);
 json_t *cli_outcome_json(struct cli *, struct mp_span raw);
+json_t *cli_txn_json(struct cli *, struct mp_span raw);
+extern const struct output_column cli_txn_columns[];
 void cli_print_outcome(struct cli *, struct mp_span raw);
 /* Print one record in the format asked for, or as a table. */
 void cli_print_one(struct cli *, json_t *, const struct output_column *);
@@ -115,18 +144,33 @@ int cmd_get(struct cli *, int, char **);
 int cmd_put(struct cli *, int, char **);
 int cmd_del(struct cli *, int, char **);
 int cmd_ls(struct cli *, int, char **);
+int cmd_incr(struct cli *, int, char **);
+int cmd_txn(struct cli *, int, char **);
+int cmd_edit(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
+int cmd_snapshot(struct cli *, int, char **);
+int cmd_compact(struct cli *, int, char **);
 int cmd_hash(struct cli *, int, char **);
 int cmd_wait(struct cli *, int, char **);
 int cmd_health(struct cli *, int, char **);
 int cmd_doctor(struct cli *, int, char **);
+int cmd_add(struct cli *, int, char **);
+int cmd_change(struct cli *, int, char **); /* promote, demote, remove */
+int cmd_replace(struct cli *, int, char **);
+int cmd_set(struct cli *, int, char **);
+int cmd_tune(struct cli *, int, char **);
+int cmd_transfer(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];
 extern const struct cli_option cmd_del_options[];
 extern const struct cli_option cmd_ls_options[];
-extern const struct cli_option cmd_all_options[];  /* status, hash */
-extern const struct cli_option cmd_none_options[]; /* no own ones */
+extern const struct cli_option cmd_write_options[]; /* incr, txn */
+extern const struct cli_option cmd_all_options[];   /* status, hash */
+extern const struct cli_option cmd_none_options[];  /* no own ones */
+extern const struct cli_option cmd_add_options[];
+extern const struct cli_option cmd_change_options[];
+extern const struct cli_option cmd_tune_options[];
 
 #endif

@@ -144,6 +144,7 @@ call_free(struct call *call)
 {
 	struct client_set *set = call->client->set;
 
+	session_leave(call);
 	deadline_cancel(&set->deadlines, &call->wake);
 	set->deadline_users--;
 	call->client->pending--;
@@ -171,7 +172,7 @@ call_fail(struct call *call, const struct wire_error *e, const char *endpoint)
 	call_end(call, &reply);
 }
 
-/* A write of which nobody knows. */
+/* A write of which nobody knows.  c is where it was sent, or NULL. */
 static void
 call_unknown(struct call *call, const struct conn *c, const char *message)
 {
@@ -179,13 +180,13 @@ call_unknown(struct call *call, const struct conn *c, const char *message)
 
 	(void)snprintf(e.message, sizeof(e.message), "%s", message);
 	memcpy(e.cause, call->client->last.cause, sizeof(e.cause));
-	if (e.cause[0] == '\0')
+	if (e.cause[0] == '\0' && c != NULL)
 		(void)snprintf(e.cause, sizeof(e.cause), "%.200s: no answer",
 		    c->endpoint->text);
-	call_fail(call, &e, c->endpoint->text);
+	call_fail(call, &e, c == NULL ? NULL : c->endpoint->text);
 }
 
-/* The last word on a call that was certainly not applied. */
+/* The last word on a call whose last attempt was certainly not applied. */
 static void
 call_give_up(struct call *call)
 {
@@ -193,6 +194,11 @@ call_give_up(struct call *call)
 	struct wire_error e = cl->last;
 	enum wire_status status = (enum wire_status)call->last_status;
 
+	if (call->doubt) {
+		call_unknown(
+		    call, NULL, "sent, and no server tells the outcome");
+		return;
+	}
 	/* the server's answer to this very call tells more than what
 	 * happened to a connection since */
 	if (status != WIRE_OK && status != e.status) {
@@ -255,6 +261,27 @@ helps_elsewhere(enum wire_status status)
 	       status == WIRE_UNKNOWN;
 }
 
+/* An attempt may have been carried out, and the next one will tell. */
+static void
+call_doubt(struct call *call)
+{
+	call->doubt = (call->flags & CLIENT_READ) == 0;
+}
+
+/* What an error means for a call whose earlier attempt is in doubt. */
+static void
+judge_error(struct call *call, struct wire_error *e)
+{
+	if (e->status == WIRE_SESSION && call->seq != 0 && !call->doubt) {
+		session_lost(call->client, call);
+		e->status = WIRE_NOT_APPLIED;
+	} else if (e->status == WIRE_SESSION ||
+		   (e->status == WIRE_NOSPACE && call->doubt)) {
+		e->status = WIRE_UNKNOWN;
+		call->flags |= CLIENT_ONCE;
+	}
+}
+
 void
 call_answered(struct call *call, const struct frame *f)
 {
@@ -276,10 +303,13 @@ call_answered(struct call *call, const struct frame *f)
 	if (e.cause[0] == '\0')
 		(void)snprintf(e.cause, sizeof(e.cause), "%.100s: %.140s",
 		    c->endpoint->text, e.message);
+	judge_error(call, &e);
 	/* a full disk does not empty itself while somebody waits */
 	again = wire_status_info(e.status)->retry && e.status != WIRE_NOSPACE;
-	if (e.status == WIRE_UNKNOWN && (call->flags & CLIENT_READ))
+	if (e.status == WIRE_UNKNOWN && call_is_repeatable(call)) {
+		call_doubt(call);
 		again = true;
+	}
 	if (!again || (call->flags & CLIENT_ONCE)) {
 		call_fail(call, &e, c->endpoint->text);
 		return;
@@ -325,8 +355,9 @@ call_stalled(struct call *call, uint64_t now)
 		    cl, WIRE_UNREACHABLE, "%s: no answer", c->endpoint->text);
 		if (c == &cl->conns[cl->current])
 			rotate(cl);
-		if ((call->flags & (CLIENT_READ | CLIENT_ONCE)) ==
-		    CLIENT_READ) {
+		if (call_is_repeatable(call) &&
+		    (call->flags & CLIENT_ONCE) == 0) {
+			call_doubt(call);
 			call_unlink(call);
 			call_queue(call);
 			return;
@@ -382,7 +413,9 @@ client_connection_lost(struct client *cl, struct conn *c)
 		/* a server cannot have acted on half a message */
 		sent = c->written_total >= call->out_end;
 		call_unlink(call);
-		if (!sent || (call->flags & CLIENT_READ))
+		if (sent && call_is_repeatable(call))
+			call_doubt(call);
+		if (!sent || call_is_repeatable(call))
 			call_retry(call, WIRE_UNREACHABLE);
 		else
 			call_unknown(
@@ -432,6 +465,9 @@ send_queue(struct client *cl, struct conn *c)
 	unsigned count = 0;
 
 	while ((call = TAILQ_FIRST(&cl->queue)) != NULL) {
+		/* until hello was answered, which wakes us */
+		if (!session_admit(cl, call))
+			break;
 		TAILQ_REMOVE(&cl->queue, call, link);
 		if (!conn_send(c, call)) {
 			TAILQ_INSERT_HEAD(&cl->queue, call, link);
@@ -445,7 +481,7 @@ send_queue(struct client *cl, struct conn *c)
 		count++;
 	}
 	conn_flush(c);
-	if (count > 0 && !TAILQ_EMPTY(&cl->queue) && !c->write_armed)
+	if (count > 0 && call != NULL && !c->write_armed)
 		client_kick(cl);
 }
 
@@ -555,6 +591,7 @@ client_new(struct client_set *set, unsigned first)
 	cl->current = first % n;
 	TAILQ_INIT(&cl->queue);
 	TAILQ_INIT(&cl->waiting);
+	session_init(cl);
 	for (unsigned i = 0; i < n; i++)
 		conn_init(&cl->conns[i], cl, &set->endpoints[i]);
 	set->deadline_users += n;

@@ -13,7 +13,10 @@
  *	unknown		WIRE_UNKNOWN: a write was sent and no answer came
  * What is certainly not applied (never sent, or the server says so) is tried
  * again, elsewhere if that may help, until the deadline.  A read is tried
- * again in any case.  A write that was sent never is.
+ * again in any case.  So is a write in a session (CLIENT_SESSION): it carries
+ * the client's session and a number, by which the servers carry it out once,
+ * however often it comes; it is unknown only if no server says what became of
+ * it before the deadline.  Any other write that was sent is never tried again.
  *
  * Any server will do: a follower forwards to the leader itself.
  *
@@ -47,6 +50,12 @@ struct client_config {
 enum client_flags {
 	CLIENT_READ = 1, /* changes nothing: may be sent twice */
 	CLIENT_ONCE = 2, /* the first failure is final */
+	/* A write whose params end with a map of options, to which those of
+	 * the session are added.  Servers that know no sessions get it as it
+	 * is, and it is then like any other write. */
+	CLIENT_SESSION = 4,
+	/* A write that names a session and a number itself. */
+	CLIENT_IDEMPOTENT = 8,
 };
 
 struct client_reply {

@@ -42,10 +42,20 @@ struct call {
 	uint8_t flags;
 	uint8_t place;	     /* enum call_place */
 	uint8_t last_status; /* of the last attempt, WIRE_OK: none */
+	bool doubt;	     /* an attempt may have been carried out */
+	TAILQ_ENTRY(call) session_link; /* while seq is not 0 */
+	uint64_t seq, since;		/* in the session `epoch` */
+	uint32_t epoch;
 	size_t len;
 	uint8_t data[]; /* method and params, packed */
 };
 TAILQ_HEAD(call_list, call);
+
+enum session_state {
+	SESSION_WANTED, /* the next answer to hello tells the time */
+	SESSION_READY,
+	SESSION_NONE, /* the servers know no such thing */
+};
 
 enum conn_state {
 	CONN_CLOSED,
@@ -90,6 +100,13 @@ struct client {
 	unsigned rounds; /* times that all of them did */
 	uint64_t connect_after_ns;
 	struct wire_error last; /* the last thing that went wrong */
+	/* the session: client_session.c */
+	enum session_state session_state;
+	char session_base[20];
+	uint32_t epoch; /* of the session in use */
+	uint64_t since; /* when it began, in replicated time */
+	uint64_t last_seq;
+	struct call_list session_calls; /* by epoch and seq */
 };
 TAILQ_HEAD(client_list, client);
 
@@ -119,7 +136,22 @@ void client_endpoint_failed(struct client *, struct conn *);
 void client_connection_lost(struct client *, struct conn *);
 void call_answered(struct call *, const struct frame *);
 
+/* client_session.c */
+void session_init(struct client *);
+/* An answer to hello; empty if it was an error. */
+void session_hello(struct client *, struct mp_span result);
+/* May this call be sent?  Gives it its number. */
+bool session_admit(struct client *, struct call *);
+/* Method and params with the options of the session. */
+void session_put_call(struct mp_buf *, struct call *);
+void session_leave(struct call *);
+/* The servers have forgotten the session: the next call begins another. */
+void session_lost(struct client *, struct call *);
+/* May it be sent again although it may have been carried out? */
+bool call_is_repeatable(const struct call *);
+
 /* conn.c */
+void conn_hello(struct conn *); /* say it once more */
 void conn_init(struct conn *, struct client *, struct endpoint *);
 void conn_release(struct conn *);
 void conn_open(struct conn *);

@@ -128,21 +128,17 @@ const struct cli_option cmd_put_options[] = {
     {"if-changed", 0, NULL, "no new revision if it has this value already"},
     {"append", 0, NULL, "behind the value that is there"},
     {"raw-value", 0, NULL, "take '-' and '@FILE' as they are"},
+    {"request-id", 0, "ID", "once only under this name, however often asked"},
     {0},
 };
-enum { IF_ABSENT, IF_REV, IF_VALUE, IF_CHANGED, APPEND, RAW_VALUE };
-
-struct bytes {
-	const void *p;
-	size_t len;
-	void *owned;
-};
+enum { IF_ABSENT, IF_REV, IF_VALUE, IF_CHANGED, APPEND, RAW_VALUE, REQUEST_ID };
 
 struct put_args {
 	bool if_absent, if_changed, append, raw_value, has_rev;
 	uint64_t if_rev;
 	const char *if_value;
 	const char *key, *value;
+	const char *request_id;
 };
 
 static int
@@ -170,66 +166,16 @@ take_put_option(struct cli *cli, int option, struct put_args *a)
 	case RAW_VALUE:
 		a->raw_value = true;
 		break;
+	case REQUEST_ID:
+		a->request_id = optarg;
+		return cli_judge_request_id(cli, optarg);
 	}
 	return -1;
-}
-
-/* All that a stream holds.  Negative: go on; else the exit status. */
-static int
-read_stream(struct cli *cli, FILE *f, const char *name, struct bytes *v)
-{
-	size_t cap = 65536, len = 0, n;
-	uint8_t *data = malloc(cap), *more;
-
-	while (data != NULL && (n = fread(data + len, 1, cap - len, f)) > 0) {
-		len += n;
-		if (len > WIRE_VALUE_LEN_MAX) {
-			free(data);
-			return cli_fail(cli, WIRE_TOO_LARGE,
-			    "'%s' is longer than any value may be, %u bytes",
-			    name, WIRE_VALUE_LEN_MAX);
-		}
-		if (len < cap)
-			continue;
-		cap *= 2;
-		more = realloc(data, cap);
-		if (more == NULL)
-			free(data);
-		data = more;
-	}
-	if (data == NULL)
-		return cli_fail(cli, WIRE_BUG, "no memory");
-	if (ferror(f)) {
-		free(data);
-		return cli_fail_file(cli, CLI_EXIT_IO, "read", name);
-	}
-	*v = (struct bytes){data, len, data};
-	return -1;
-}
-
-/* A value as given: itself, '-' or '@FILE'. */
-static int
-read_value(struct cli *cli, const char *arg, bool raw, struct bytes *v)
-{
-	FILE *f;
-	int status;
-
-	*v = (struct bytes){arg, strlen(arg), NULL};
-	if (raw || (arg[0] != '@' && strcmp(arg, "-") != 0))
-		return -1;
-	if (arg[0] == '-')
-		return read_stream(cli, stdin, "-", v);
-	f = fopen(arg + 1, "re");
-	if (f == NULL)
-		return cli_fail_file(cli, CLI_EXIT_INPUT, "open", arg + 1);
-	status = read_stream(cli, f, arg + 1, v);
-	fclose(f);
-	return status;
 }
 
 static void
 put_put_params(struct cli *cli, struct mp_buf *b, const struct put_args *a,
-    const struct bytes *value, const struct bytes *if_value)
+    const struct cli_bytes *value, const struct cli_bytes *if_value)
 {
 	bool prev = cli_wants_record(cli);
 	uint32_t count = (uint32_t)a->if_absent + a->if_changed + a->append +
@@ -238,7 +184,7 @@ put_put_params(struct cli *cli, struct mp_buf *b, const struct put_args *a,
 	mp_put_array(b, 3);
 	mp_put_bin(b, a->key, strlen(a->key));
 	mp_put_bin(b, value->p, value->len);
-	cli_put_options(cli, b, count);
+	cli_put_write_options(cli, b, count, a->request_id);
 	if (a->if_absent)
 		mp_put_kv_bool(b, "if_absent", true);
 	if (a->if_changed)
@@ -289,8 +235,8 @@ print_put(struct cli *cli, const struct put_args *a, struct mp_span raw)
 
 /* Values are read: ask. */
 static int
-do_put(struct cli *cli, const struct put_args *a, const struct bytes *value,
-    const struct bytes *if_value)
+do_put(struct cli *cli, const struct put_args *a, const struct cli_bytes *value,
+    const struct cli_bytes *if_value)
 {
 	struct client_answer answer;
 	struct mp_buf params;
@@ -298,7 +244,7 @@ do_put(struct cli *cli, const struct put_args *a, const struct bytes *value,
 
 	mp_buf_init(&params);
 	put_put_params(cli, &params, a, value, if_value);
-	if (cli_call(cli, "put", &params, 0, &answer) == WIRE_OK)
+	if (cli_write(cli, "put", &params, a->request_id, &answer) == WIRE_OK)
 		status = print_put(
 		    cli, a, mp_span(answer.result.data, answer.result.len));
 	else
@@ -312,7 +258,7 @@ int
 cmd_put(struct cli *cli, int argc, char **argv)
 {
 	struct put_args a = {0};
-	struct bytes value = {0}, if_value = {0};
+	struct cli_bytes value = {0}, if_value = {0};
 	int option, status;
 
 	while ((option = cli_next(cli, argc, argv)) >= 0) {
@@ -326,9 +272,10 @@ cmd_put(struct cli *cli, int argc, char **argv)
 		return cli_usage(cli, "put takes a key and a value");
 	a.key = argv[optind];
 	a.value = argv[optind + 1];
-	status = read_value(cli, a.value, a.raw_value, &value);
+	status = cli_read_value(cli, a.value, a.raw_value, &value);
 	if (status < 0 && a.if_value != NULL)
-		status = read_value(cli, a.if_value, a.raw_value, &if_value);
+		status =
+		    cli_read_value(cli, a.if_value, a.raw_value, &if_value);
 	if (status < 0)
 		status = do_put(cli, &a, &value, &if_value);
 	free(value.owned);

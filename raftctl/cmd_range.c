@@ -287,13 +287,24 @@ const struct cli_option cmd_del_options[] = {
     {"range", 0, NULL, "all keys from A up to, and without, B"},
     {"all", 0, NULL, "all keys; an empty prefix needs it"},
     {"dry-run", 'n', NULL, "only count"},
+    {"if-rev", 0, "N", "only if N changed the one key last"},
+    {"request-id", 0, "ID", "once only under this name, however often asked"},
     {0},
 };
-enum { DEL_PREFIX, DEL_RANGE, DEL_ALL, DEL_DRY_RUN };
+enum {
+	DEL_PREFIX,
+	DEL_RANGE,
+	DEL_ALL,
+	DEL_DRY_RUN,
+	DEL_IF_REV,
+	DEL_REQUEST_ID
+};
 
 struct del_args {
 	const char *prefix;
-	bool range, all, dry_run;
+	bool range, all, dry_run, has_rev, refused;
+	uint64_t if_rev;
+	const char *request_id;
 	uint64_t deleted;
 	uint64_t rev;
 	json_t *outcome; /* the last answer, for -j */
@@ -306,7 +317,7 @@ struct batch {
 };
 
 static int
-take_del_option(int option, struct del_args *a)
+take_del_option(struct cli *cli, int option, struct del_args *a)
 {
 	switch (option) {
 	case DEL_PREFIX:
@@ -321,6 +332,15 @@ take_del_option(int option, struct del_args *a)
 	case DEL_DRY_RUN:
 		a->dry_run = true;
 		break;
+	case DEL_IF_REV:
+		if (units_u64(optarg, &a->if_rev) < 0)
+			return cli_usage(
+			    cli, "--if-rev is a revision, not '%s'", optarg);
+		a->has_rev = true;
+		break;
+	case DEL_REQUEST_ID:
+		a->request_id = optarg;
+		return cli_judge_request_id(cli, optarg);
 	}
 	return -1;
 }
@@ -331,13 +351,16 @@ took(struct cli *cli, struct del_args *a, struct mp_span raw)
 	struct mp_cur c = mp_cur_span(raw);
 	struct mp_map m;
 	uint64_t deleted;
+	bool succeeded;
 
 	if (mp_read_mapping(&c, &m) < 0 ||
+	    mp_get_bool(&m, "succeeded", &succeeded) < 0 ||
 	    mp_get_u64(&m, "deleted", &deleted) < 0 ||
 	    mp_get_u64(&m, "rev", &a->rev) < 0)
 		return cli_fail(cli, WIRE_PROTOCOL_ERROR,
 		    "the answer does not say what was deleted");
 	a->deleted += deleted;
+	a->refused = !succeeded;
 	json_decref(a->outcome);
 	a->outcome = cli_wants_record(cli) ? cli_outcome_json(cli, raw) : NULL;
 	return -1;
@@ -359,11 +382,15 @@ flush_batch(struct cli *cli, struct del_args *a, struct batch *b)
 	if (b->count > 1)
 		mp_put_array(&params, b->count);
 	mp_put_raw(&params, b->keys.data, b->keys.len);
-	cli_put_options(cli, &params, prev);
+	cli_put_write_options(
+	    cli, &params, (uint32_t)prev + a->has_rev, a->request_id);
 	if (prev)
 		mp_put_kv_bool(&params, "prev", true);
+	if (a->has_rev)
+		mp_put_kv_u64(&params, "if_rev", a->if_rev);
 	params.failed = params.failed || b->keys.failed;
-	if (cli_call(cli, "delete", &params, 0, &answer) == WIRE_OK)
+	if (cli_write(cli, "delete", &params, a->request_id, &answer) ==
+	    WIRE_OK)
 		status = took(
 		    cli, a, mp_span(answer.result.data, answer.result.len));
 	else
@@ -488,6 +515,9 @@ finish_del(struct cli *cli, struct del_args *a)
 		    (unsigned long long)a->deleted);
 		output_bytes(line, strlen(line));
 	}
+	if (a->refused && !cli_wants_record(cli))
+		fprintf(stderr, "raftctl: not deleted: another revision "
+				"changed the key last\n");
 	return a->deleted > 0 ? 0 : 1;
 }
 
@@ -527,6 +557,12 @@ judge_del(struct cli *cli, const struct del_args *a, int count)
 		    cli, "an empty prefix is every key: say --all");
 	if (!listed && count == 0)
 		return cli_usage(cli, "del takes a key");
+	if (a->has_rev && (listed || count != 1 || a->dry_run))
+		return cli_usage(cli, "--if-rev goes with one key");
+	if (a->request_id != NULL && (listed || count > DELETE_KEYS_MAX))
+		return cli_usage(cli,
+		    "--request-id goes with named keys, at most %d",
+		    DELETE_KEYS_MAX);
 	return -1;
 }
 
@@ -536,8 +572,11 @@ cmd_del(struct cli *cli, int argc, char **argv)
 	struct del_args a = {0};
 	int option, status;
 
-	while ((option = cli_next(cli, argc, argv)) >= 0)
-		(void)take_del_option(option, &a);
+	while ((option = cli_next(cli, argc, argv)) >= 0) {
+		status = take_del_option(cli, option, &a);
+		if (status >= 0)
+			return status;
+	}
 	if (option == CLI_EXIT)
 		return cli->status;
 	argc -= optind;

@@ -186,9 +186,8 @@ connect_expired_cb(struct deadline *d)
 }
 
 static void
-say_hello(struct conn *c)
+put_hello(struct conn *c)
 {
-	c->next_msgid = 1;
 	c->hello_msgid = c->next_msgid++;
 	frame_put_request(&c->out, c->hello_msgid, "hello");
 	mp_put_array(&c->out, 1);
@@ -196,7 +195,24 @@ say_hello(struct conn *c)
 	mp_put_kv_str(&c->out, "errors", "map");
 	mp_put_kv_u64(&c->out, "protocol", WIRE_PROTOCOL);
 	mp_put_kv_str(&c->out, "client", "raftctl/" RAFTKIT_VERSION);
+}
+
+static void
+say_hello(struct conn *c)
+{
+	c->next_msgid = 1;
+	put_hello(c);
 	c->out_total = c->out.len;
+}
+
+void
+conn_hello(struct conn *c)
+{
+	size_t len = c->out.len;
+
+	put_hello(c);
+	c->out_total += c->out.len - len;
+	client_kick(c->client);
 }
 
 static void
@@ -270,7 +286,10 @@ conn_send(struct conn *c, struct call *call)
 	mp_put_array(&c->out, 4);
 	mp_put_u64(&c->out, FRAME_REQUEST);
 	mp_put_u64(&c->out, call->msgid);
-	mp_put_raw(&c->out, call->data, call->len);
+	if (call->seq != 0)
+		session_put_call(&c->out, call);
+	else
+		mp_put_raw(&c->out, call->data, call->len);
 	call->conn = c;
 	TAILQ_INSERT_TAIL(&c->calls, call, link);
 	if (c->out.failed) {
@@ -361,9 +380,12 @@ take_response(struct conn *c, const struct frame *f)
 		call_answered(call, f);
 		return;
 	}
-	if ((f->msgid != c->hello_msgid && f->msgid != 0) ||
-	    (f->error.len == 1 && f->error.p[0] == 0xc0))
-		return; /* stray, or hello went well */
+	if (f->msgid != c->hello_msgid && f->msgid != 0)
+		return; /* stray */
+	if (f->msgid == c->hello_msgid)
+		session_hello(c->client, f->result);
+	if (f->error.len == 1 && f->error.p[0] == 0xc0)
+		return;
 	/* A server that refuses hello has its say on each call as well; one
 	 * that complains about a malformed request hangs up. */
 	wire_read_error(f->error, &e);

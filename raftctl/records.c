@@ -60,6 +60,28 @@ cli_outcome_json(struct cli *cli, struct mp_span raw)
 	return j;
 }
 
+const struct output_column cli_txn_columns[] = {
+    {"SUCCEEDED", "succeeded"},
+    {"REV", "rev"},
+    {"RESULTS", "results"},
+    {0},
+};
+
+json_t *
+cli_txn_json(struct cli *cli, struct mp_span raw)
+{
+	json_t *j = to_object(cli, raw), *result, *record;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(j, "results"), i, result)
+	{
+		mend_record(result);
+		json_array_foreach(json_object_get(result, "records"), k,
+		    record) mend_record(record);
+	}
+	return j;
+}
+
 void
 cli_print_one(
     struct cli *cli, json_t *record, const struct output_column *columns)

@@ -12,6 +12,7 @@ static const struct wire_status_info infos[] = {
     [WIRE_ABSENT] = {"ABSENT", 1, false},
     [WIRE_CONDITION] = {"CONDITION", 1, false},
     [WIRE_UNKNOWN] = {"UNKNOWN", 3, false},
+    [WIRE_SESSION] = {"SESSION", 3, false},
     [WIRE_USAGE] = {"USAGE", 64, false},
     [WIRE_TOO_LARGE] = {"TOO_LARGE", 64, false},
     [WIRE_DATA] = {"DATA", 65, false},

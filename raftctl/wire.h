@@ -36,6 +36,7 @@ enum wire_status {
 	WIRE_ABSENT,	     /* ABSENT 1: no such key */
 	WIRE_CONDITION,	     /* CONDITION 1: a condition was false */
 	WIRE_UNKNOWN,	     /* UNKNOWN 3: may or may not have been applied */
+	WIRE_SESSION,	     /* SESSION 3: forgotten, so unknown */
 	WIRE_USAGE,	     /* USAGE 64: bad parameters */
 	WIRE_TOO_LARGE,	     /* TOO_LARGE 64: key, value or request too long */
 	WIRE_DATA,	     /* DATA 65: malformed content */

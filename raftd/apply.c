@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 /* The command of an entry; -1: not one, which every server finds alike. */
 static int
@@ -40,6 +40,15 @@ run(struct group *g, const struct record *r, struct mp_buf *reply,
 	return g->ops->apply(g->fsm, &c, reply, err);
 }
 
+static void
+applied(struct group *g, const struct record *r)
+{
+	g->applied = r->index;
+	g->applied_bytes += record_size(r->len);
+	if (r->stamp > g->applied_stamp)
+		g->applied_stamp = r->stamp;
+}
+
 int
 apply_entry(struct group *g, const struct record *r)
 {
@@ -48,7 +57,7 @@ apply_entry(struct group *g, const struct record *r)
 	assert(r->index == g->applied + 1);
 	if (run(g, r, NULL, &err) == WIRE_BUG)
 		return -1;
-	g->applied = r->index;
+	applied(g, r);
 	return 0;
 }
 
@@ -86,7 +95,7 @@ apply_one(struct group *g, const struct record *r)
 	status = run(g, r, reply, &err);
 	if (status == WIRE_BUG)
 		return -1;
-	g->applied = r->index;
+	applied(g, r);
 	if (q == NULL)
 		return 0;
 	if (status == WIRE_OK)
@@ -144,9 +153,15 @@ serve(struct group *g, struct request *r)
 	case REQUEST_DISCOVER:
 		discover_put(reply);
 		break;
+	case REQUEST_SNAPSHOT:
+	case REQUEST_COMPACT:
+		snapshot_answer(g, r, reply);
+		break;
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:
+	case REQUEST_CHANGE:
+	case REQUEST_TRANSFER:
 		status =
 		    g->ops->query(g->fsm, r->method, r->params, reply, &err);
 		break;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -22,6 +22,9 @@ struct replay {
 	struct raft_run *run;
 	uint32_t run_count, run_cap;
 	uint64_t entries;
+	struct config_at start_config;
+	bool has_start;
+	struct config_at snapshot; /* the snapshot's, index 0 none */
 	struct errtext *et;
 };
 
@@ -65,7 +68,8 @@ replay_commit(struct group *g, uint64_t commit, struct errtext *et)
 
 	if (commit > g->tail.last)
 		commit = g->tail.last; /* named by the batch that carries it */
-	while (g->applied < commit) {
+	/* The entries behind the snapshot are not in the log: no use. */
+	while (g->applied < commit && g->tail.first <= g->applied + 1) {
 		s = tail_at(&g->tail, g->applied + 1);
 		if (s == NULL ||
 		    record_read(s->blob->data + s->offset, s->size, &r) == 0 ||
@@ -89,7 +93,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 
 	if (b == NULL)
 		return -ENOMEM;
-	if (r->index <= g->applied || r->index > g->tail.last + 1)
+	/* The log begins before or behind what the snapshot has. */
+	if (rp->entries == 0)
+		tail_reset(&g->tail, r->index);
+	if (r->index > g->tail.last + 1)
 		return errtext(rp->et, -EBADMSG,
 		    "group %u: index %llu where %llu was expected", g->id,
 		    (unsigned long long)r->index,
@@ -104,9 +111,14 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 	g->log_last_term = r->term;
 	if (r->stamp > g->stamp)
 		g->stamp = r->stamp;
+	/* The snapshot's own is known by where it stands in the log. */
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
 		g->config_count--;
+	if (g->config_count == 0) {
+		g->config[0] = (struct config_at){0};
+		g->config_count = 1;
+	}
 	rp->entries++;
 	if (r->kind != RECORD_CONFIG)
 		return 0;
@@ -138,6 +150,23 @@ replay_peer(struct host *h, const struct record *r)
 	return 0;
 }
 
+/* In force where the log begins, should nobody else know it. */
+static int
+replay_start(struct replay *rp, const struct record *r)
+{
+	struct config_entry e;
+
+	if (r->len <= 16)
+		return 0;
+	if (config_read(mp_span(r->payload + 16, r->len - 16), &e) < 0)
+		return errtext(
+		    rp->et, -EBADMSG, "the log's start: not a configuration");
+	rp->start_config.index = get_le64(r->payload + 8);
+	rp->start_config.e = e;
+	rp->has_start = true;
+	return 0;
+}
+
 static int
 replay_cb(const struct record *r, void *ctx)
 {
@@ -152,6 +181,8 @@ replay_cb(const struct record *r, void *ctx)
 		return replay_peer(rp->host, r);
 	if (r->kind == RECORD_DAMAGE)
 		return 0; /* the log's own business */
+	if (r->kind == RECORD_START || r->kind == RECORD_RESET)
+		return replay_start(rp, r);
 	if ((r->kind != RECORD_STATE && r->kind != RECORD_COMMIT) || r->len < 8)
 		return errtext(
 		    rp->et, -EBADMSG, "record of kind %d", (int)r->kind);
@@ -181,7 +212,8 @@ first_config(struct host *h, struct config_entry *e, struct errtext *et)
 
 	if (n == 0)
 		return errtext(et, -EINVAL,
-		    "the directory is empty and no members were given");
+		    "the directory is empty: neither members nor whom to join "
+		    "were given");
 	memcpy(m, h->opt.bootstrap, n * sizeof(m[0]));
 	qsort(m, n, sizeof(m[0]), compare_members);
 	memset(e, 0, sizeof(*e));
@@ -231,24 +263,10 @@ random_id(const struct host *h, uint8_t *id)
 	memcpy(id, out.digest, IDENTITY_ID_LEN);
 }
 
-/* Index 1, committed, and the state of a fresh server: durable. */
 static int
-write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+write_records(
+    struct host *h, struct replay *rp, struct record *rec, size_t count)
 {
-	static const uint8_t nobody[8] = {0}, one[8] = {1};
-	struct record rec[] = {
-	    {.kind = RECORD_CONFIG,
-		.index = 1,
-		.term = BOOT_TERM,
-		.payload = config->data,
-		.len = (uint32_t)config->len},
-	    {.kind = RECORD_STATE,
-		.term = BOOT_TERM,
-		.payload = nobody,
-		.len = sizeof(nobody)},
-	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
-	};
-	const size_t count = sizeof(rec) / sizeof(rec[0]);
 	size_t size = 0, at = 0;
 	struct iovec iov;
 	uint8_t *buf;
@@ -276,14 +294,66 @@ write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
 	return err;
 }
 
+/* Index 1, committed, and the state of a fresh server: durable. */
+static int
+write_first(struct host *h, struct replay *rp, const struct mp_buf *config)
+{
+	static const uint8_t nobody[8] = {0}, one[8] = {1};
+	struct record rec[] = {
+	    {.kind = RECORD_CONFIG,
+		.index = 1,
+		.term = BOOT_TERM,
+		.payload = config->data,
+		.len = (uint32_t)config->len},
+	    {.kind = RECORD_STATE,
+		.term = BOOT_TERM,
+		.payload = nobody,
+		.len = sizeof(nobody)},
+	    {.kind = RECORD_COMMIT, .payload = one, .len = sizeof(one)},
+	};
+
+	return write_records(h, rp, rec, sizeof(rec) / sizeof(rec[0]));
+}
+
+/*
+ * A server that joins begins with nothing.  Its first record says that this
+ * is so: an empty log later on is one that was lost.
+ */
+static int
+write_nothing(struct host *h, struct replay *rp)
+{
+	static const uint8_t nobody[8] = {0};
+	struct record rec = {
+	    .kind = RECORD_STATE, .payload = nobody, .len = sizeof(nobody)};
+
+	return write_records(h, rp, &rec, 1);
+}
+
+/* An identity without a cluster: hello.c gives it one. */
+static int
+create_joining(struct host *h, struct replay *rp, struct errtext *et)
+{
+	struct group *g = h->group;
+
+	random_id(h, h->identity.uuid);
+	h->identity.id = h->opt.id;
+	h->identity.format = IDENTITY_FORMAT;
+	if (g->tail.last > 0 || g->hard.term > 0)
+		return errtext(et, -EBADMSG, "there is a log but no identity");
+	return write_nothing(h, rp);
+}
+
 static int
 create(struct host *h, struct replay *rp, struct errtext *et)
 {
 	struct group *g = h->group;
 	struct config_entry e;
 	struct mp_buf b;
-	int err = first_config(h, &e, et);
+	int err;
 
+	if (h->opt.join_count > 0)
+		return create_joining(h, rp, et);
+	err = first_config(h, &e, et);
 	if (err < 0)
 		return err;
 	mp_buf_init(&b);
@@ -298,7 +368,8 @@ create(struct host *h, struct replay *rp, struct errtext *et)
 	/* A crash after the log's first batch and before the identity. */
 	if (err == 0 && g->tail.last == 0)
 		err = write_first(h, rp, &b);
-	else if (err == 0 && (g->tail.last > 1 || g->config_count != 1))
+	else if (err == 0 && (g->tail.last > 1 ||
+				 g->config[g->config_count - 1].index != 1))
 		err = errtext(et, -EBADMSG, "there is a log but no identity");
 	mp_buf_release(&b);
 	return err;
@@ -317,6 +388,11 @@ new_group(struct host *h)
 	g->host = h;
 	g->id = HOST_GROUP_DEFAULT;
 	g->ops = &kv_ops;
+	g->snap = calloc(1, sizeof(*g->snap));
+	if (g->snap == NULL)
+		return -ENOMEM;
+	/* None, until the log names one: a server that joins begins so. */
+	g->config_count = 1;
 	STAILQ_INIT(&g->held);
 	for (int i = 0; i < REQUEST_STATE_COUNT; i++)
 		TAILQ_INIT(&g->queue[i]);
@@ -332,7 +408,8 @@ open_log(struct host *h, struct replay *rp, struct wal_report *report,
 {
 	struct wal_options o = {.segment_size = h->opt.wal_segment_size,
 	    .no_sync = h->opt.no_fsync,
-	    .server_id = h->opt.id};
+	    .server_id = h->opt.id,
+	    .nonce = h->opt.seed};
 	int err;
 
 	err = wal_open(h->disk, &o, replay_cb, rp, &h->wal, report, et);
@@ -363,15 +440,32 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	    .last = g->tail.last,
 	    .config = config,
 	    .config_index = config_index,
-	    .config_count = g->config_count};
+	    .config_count = 0};
 	size_t n = wal_groups(h->wal, &wg);
+	bool reset;
+	int err = snapboot_match(
+	    g, &rp->snapshot, rp->run, rp->run_count, &reset, &boot, et);
 
+	if (err < 0)
+		return err;
+	if (reset) {
+		boot.run_count = 0;
+		boot.last = boot.first - 1;
+		boot.hard = g->hard;
+	}
+	if (boot.commit < boot.first - 1)
+		boot.commit = boot.first - 1;
+	if (boot.commit > boot.last)
+		boot.commit = boot.last;
+	g->commit = boot.commit;
 	for (size_t i = 0; i < n; i++)
 		if (wg[i].group == g->id)
 			boot.damaged |= wg[i].damaged;
 	for (unsigned i = 0; i < g->config_count; i++) {
-		config[i] = g->config[i].e.config;
-		config_index[i] = g->config[i].index;
+		if (g->config[i].e.config.count == 0)
+			continue;
+		config[boot.config_count] = g->config[i].e.config;
+		config_index[boot.config_count++] = g->config[i].index;
 	}
 	return group_start(g, &boot, et);
 }
@@ -405,12 +499,21 @@ boot_open(struct host *h, struct errtext *et)
 	err = judge_identity(h, fresh, et);
 	if (err == 0)
 		err = new_group(h);
-	if (err == 0)
+	if (err == 0 && !fresh)
+		err = snapboot_load(h->group, et);
+	if (err == 0) {
+		rp.snapshot = h->group->config[0];
+		h->group->applied_at_boot = h->group->applied;
 		err = open_log(h, &rp, &report, et);
+	}
 	if (err == 0 && fresh)
 		err = create(h, &rp, et);
-	if (err == 0 && h->group->config_count == 0)
-		err = errtext(et, -EBADMSG, "the log has no configuration");
+	if (err == 0 && h->group->config_count == 1 &&
+	    h->group->config[0].e.config.count == 0 && rp.has_start)
+		h->group->config[0] = rp.start_config;
+	if (err == 0 && !fresh && report.records == 0 &&
+	    h->group->applied_at_boot == 0)
+		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
 		h->identity.boot++;
 		h->nonce = XXH3_64bits_withSeed(

@@ -57,6 +57,9 @@ const struct conf_setting conf_settings[] = {
     {"bootstrap", 0, "RAFT_BOOTSTRAP", CONF_MEMBERS, AT(bootstrap),
 	.argument = "ID=ADDR,...",
 	.help = "first members; used only while DIR is empty"},
+    {"join", 0, "RAFT_JOIN", CONF_JOIN, AT(join), .argument = "ADDR,...",
+	.help = "members that will add this server; used only while DIR is "
+		"empty"},
     {"cluster", 0, "RAFT_CLUSTER", CONF_TEXT, TEXT(cluster), .argument = "NAME",
 	.help = "enters the cluster id at bootstrap"},
     {"name", 0, "RAFT_NAME", CONF_TEXT, TEXT(name), .argument = "NAME",
@@ -99,6 +102,15 @@ const struct conf_setting conf_settings[] = {
 	.min = WAL_SEGMENT_SIZE_MIN, .max = WAL_SEGMENT_SIZE_MAX,
 	.value = "16M", .argument = "SIZE",
 	.help = "size of a segment of the log"},
+    {"snapshot-size", 0, "RAFT_SNAPSHOT_SIZE", CONF_SIZE, AT(snapshot_bytes),
+	.min = 0, .max = 1024 * GB, .value = "64M", .argument = "SIZE",
+	.help = "snapshot after so many bytes of log, 0 never"},
+    {"snapshot-entries", 0, "RAFT_SNAPSHOT_ENTRIES", CONF_NUMBER,
+	AT(snapshot_entries), .min = 0, .max = UINT64_C(1) << 40, .value = "0",
+	.argument = "N", .help = "snapshot after so many entries, 0 never"},
+    {"snapshot-rate", 0, "RAFT_SNAPSHOT_RATE", CONF_SIZE, AT(snapshot_rate),
+	.min = 0, .max = 1024 * GB, .value = "0", .argument = "SIZE",
+	.help = "of snapshots to peers a second, 0 no limit"},
     {"connections", 0, "RAFT_CONNECTIONS", CONF_NUMBER, AT(connections_max),
 	.min = 1, .max = 1000000, .value = "10000", .argument = "N",
 	.help = "clients connected at once", .reload = true},
@@ -119,10 +131,21 @@ const struct conf_setting conf_settings[] = {
     {"log-level", 0, "RAFT_LOG_LEVEL", CONF_WORD, AT(log_level),
 	.value = "info", .words = words_level, .argument = "LEVEL",
 	.help = "what is logged: error, warn, info or debug", .reload = true},
+    {"priority", 0, "RAFT_PRIORITY", CONF_NUMBER, AT(priority), .max = 1000000,
+	.value = "0", .argument = "N",
+	.help = "the highest that has caught up shall lead"},
+    {"min-insync", 0, "RAFT_MIN_INSYNC", CONF_NUMBER, AT(min_insync),
+	.max = HOST_MEMBERS_MAX, .value = "0", .argument = "N",
+	.help = "refuse writes while fewer voters are in sync"},
     {"insecure", 0, "RAFT_INSECURE", CONF_BOOL, AT(insecure),
 	.help = "allow TCP beyond this machine without TLS"},
     {"unsafe-no-fsync", 0, "RAFT_UNSAFE_NO_FSYNC", CONF_BOOL, AT(no_fsync),
 	.help = "never sync: a crash of the machine loses writes"},
+    {"unsafe-early-vote", 0, "RAFT_UNSAFE_EARLY_VOTE", CONF_BOOL,
+	AT(early_vote),
+	.help = "learners elect, caught up or not: loses writes"},
+    {"unsafe-no-joint", 0, "RAFT_UNSAFE_NO_JOINT", CONF_BOOL, AT(no_joint),
+	.help = "change all voters at once: two leaders, lost writes"},
     {"ready-fd", 0, "RAFT_READY_FD", CONF_NUMBER, AT(ready_fd), .max = 65535,
 	.argument = "FD", .help = "write \"ready\" there once serving",
 	.flag_only = true},
@@ -323,6 +346,24 @@ add_addresses(struct conf *c, const char *value, struct errtext *et)
 }
 
 static int
+add_joins(struct conf *c, const char *value, struct errtext *et)
+{
+	char item[HOST_ADDR_MAX];
+	struct net_addr addr;
+
+	do {
+		if (next_item(&value, item, sizeof(item), et) < 0 ||
+		    net_addr_parse(item, &addr, et) < 0)
+			return -EINVAL;
+		if (c->join_count == HOST_MEMBERS_MAX)
+			return errtext(et, -EINVAL, "more than %d addresses",
+			    HOST_MEMBERS_MAX);
+		memcpy(c->join[c->join_count++], addr.text, sizeof(c->join[0]));
+	} while (*value != '\0');
+	return 0;
+}
+
+static int
 add_member(struct conf *c, char *item, struct errtext *et)
 {
 	struct host_member *m;
@@ -379,6 +420,8 @@ store(struct conf *c, const struct conf_setting *s, const char *value,
 		return add_addresses(c, value, et);
 	case CONF_MEMBERS:
 		return add_members(c, value, et);
+	case CONF_JOIN:
+		return add_joins(c, value, et);
 	case CONF_NUMBER:
 	case CONF_DURATION:
 	case CONF_SIZE:
@@ -398,6 +441,8 @@ forget_list(struct conf *c, const struct conf_setting *s)
 		c->client_count = 0;
 	if (s->type == CONF_MEMBERS)
 		c->bootstrap_count = 0;
+	if (s->type == CONF_JOIN)
+		c->join_count = 0;
 }
 
 static int
@@ -672,6 +717,9 @@ judge_addresses(const struct conf *c, struct errtext *et)
 	for (i = 0; i < c->bootstrap_count; i++)
 		if (judge_local(c, c->bootstrap[i].address, et) < 0)
 			return -EINVAL;
+	for (i = 0; i < c->join_count; i++)
+		if (judge_local(c, c->join[i], et) < 0)
+			return -EINVAL;
 	return 0;
 }
 
@@ -693,6 +741,10 @@ complete(struct conf *c, struct errtext *et)
 		return errtext(et, -EINVAL,
 		    "bootstrap does not name this server, %llu",
 		    (unsigned long long)c->id);
+	if (c->bootstrap_count > 0 && c->join_count > 0)
+		return errtext(et, -EINVAL,
+		    "bootstrap begins a cluster, join enters one: give one "
+		    "of them");
 	if (c->peer[0] == '\0' && c->bootstrap_count == 0)
 		return errtext(et, -EINVAL, "no address for peers: -p ADDR");
 	if (c->peer[0] == '\0')

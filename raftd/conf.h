@@ -56,6 +56,8 @@ struct conf {
 	unsigned client_count;
 	struct host_member bootstrap[HOST_MEMBERS_MAX];
 	unsigned bootstrap_count;
+	char join[HOST_MEMBERS_MAX][HOST_ADDR_MAX];
+	unsigned join_count;
 	char cluster[64];
 	char name[64];
 	char file[256];
@@ -65,12 +67,14 @@ struct conf {
 	uint64_t cache_bytes_max, inflight_bytes_max, uncommitted_bytes_max;
 	uint64_t append_entries_max;
 	uint64_t wal_segment_size;
+	uint64_t snapshot_bytes, snapshot_entries, snapshot_rate;
 	uint64_t connections_max, client_requests_max, client_output_max;
 	uint64_t peer_backlog_max;
 	uint64_t storage;   /* enum conf_storage */
 	uint64_t log_level; /* enum host_log_level */
 	uint64_t ready_fd;  /* UINT64_MAX: none */
-	bool insecure, no_fsync;
+	uint64_t priority, min_insync;
+	bool insecure, no_fsync, early_vote, no_joint;
 
 	bool check, help, version;	   /* flags only */
 	uint8_t source[CONF_SETTINGS_MAX]; /* enum conf_source */
@@ -80,6 +84,7 @@ enum conf_type {
 	CONF_TEXT,
 	CONF_ADDRESS,
 	CONF_ADDRESSES, /* a list; may be given more than once */
+	CONF_JOIN,	/* a list of other servers' */
 	CONF_MEMBERS,	/* ID=ADDR,...; may be given more than once */
 	CONF_NUMBER,
 	CONF_DURATION,

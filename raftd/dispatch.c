@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -20,7 +20,9 @@ may_move(enum request_state from, enum request_state to)
 	static const uint8_t allowed[REQUEST_STATE_COUNT] = {
 	    [REQUEST_FREE] = 1 << REQUEST_WAITING | 1 << REQUEST_READY,
 	    [REQUEST_WAITING] = 1 << REQUEST_PENDING | 1 << REQUEST_FORWARDED |
-				1 << REQUEST_READING | 1 << REQUEST_READY,
+				1 << REQUEST_READING | 1 << REQUEST_READY |
+				1 << REQUEST_CHANGING,
+	    [REQUEST_CHANGING] = 1 << REQUEST_WAITING,
 	    [REQUEST_PENDING] = 1 << REQUEST_WAITING,
 	    [REQUEST_FORWARDED] = 1 << REQUEST_WAITING,
 	    [REQUEST_READING] = 1 << REQUEST_READY | 1 << REQUEST_WAITING,
@@ -95,6 +97,7 @@ finish(struct group *g, struct request *r)
 {
 	count_bytes(g, r, false);
 	unqueue(g, r);
+	members_forget(g, r);
 	request_free(&g->host->pool, r);
 }
 
@@ -162,7 +165,13 @@ answer_send_error(
 void
 answer_failed(struct group *g, struct request *r, const struct wire_error *err)
 {
-	answer_send_error(g->host, r, err);
+	struct wire_error e = *err;
+
+	/* What holds for this copy may not hold for the one before. */
+	if (r->doubt &&
+	    (wire_status_info(e.status)->retry || e.status == WIRE_SESSION))
+		e.status = WIRE_UNKNOWN;
+	answer_send_error(g->host, r, &e);
 	finish(g, r);
 }
 
@@ -190,7 +199,11 @@ classify(struct request *r)
 	} own[] = {
 	    {"status", REQUEST_STATUS},
 	    {"members", REQUEST_MEMBERS},
+	    {"member.change", REQUEST_CHANGE},
+	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
+	    {"snapshot", REQUEST_SNAPSHOT},
+	    {"compact", REQUEST_COMPACT},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -354,7 +367,13 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_COMMAND:
 	case REQUEST_QUERY:
 	case REQUEST_MEMBERS:
+	case REQUEST_CHANGE:
+	case REQUEST_TRANSFER:
 		dispatch_move(g, r, REQUEST_WAITING);
+		break;
+	case REQUEST_SNAPSHOT:
+	case REQUEST_COMPACT:
+		snapshot_request(g, r);
 		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
@@ -408,6 +427,19 @@ forward_all(struct group *g)
 	}
 }
 
+/* min_insync: a write that too few would keep is not taken at all. */
+static void
+refuse_writes(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp)
+		if (r->kind == REQUEST_COMMAND)
+			answer_error(g, r, WIRE_BUSY,
+			    "fewer than %llu voters are in sync",
+			    (unsigned long long)g->host->opt.min_insync);
+}
+
 static void
 lead(struct group *g)
 {
@@ -420,6 +452,8 @@ lead(struct group *g)
 			dispatch_move(g, r, REQUEST_READY);
 		}
 	}
+	if (!members_enough(g))
+		refuse_writes(g);
 	if (h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX)
 		group_propose(g);
 	group_read(g);
@@ -452,6 +486,9 @@ refuse_waiting(struct group *g)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->client == 0)
 			answer_error(g, r, WIRE_NO_LEADER, "not the leader");
+		else if (g->removed)
+			answer_error(g, r, WIRE_NO_LEADER,
+			    "this server was removed from the cluster");
 		else if (hopeless)
 			answer_error(
 			    g, r, WIRE_NO_LEADER, "no leader is known");
@@ -481,6 +518,35 @@ dispatch_turn(struct group *g)
 	group_read(g);
 }
 
+/* Whether a command may be sent once more although it may have been applied:
+ * its session tells the state machine. */
+static bool
+has_session(const struct request *r)
+{
+	struct mp_cur c = mp_cur_span(r->params);
+	struct mp_span session = {NULL, 0};
+	struct mp_map m;
+	uint32_t count = 0;
+
+	if (r->client == 0 || r->kind != REQUEST_COMMAND ||
+	    mp_read_array(&c, &count) < 0 || count == 0)
+		return false;
+	while (--count > 0)
+		if (mp_skip(&c) < 0)
+			return false;
+	return mp_read_mapping(&c, &m) == 0 &&
+	       mp_opt_bytes(&m, "session", &session, SIZE_MAX) == 0 &&
+	       session.p != NULL;
+}
+
+/* Sent twice it might be done twice. */
+static bool
+changes_state(const struct request *r)
+{
+	return r->kind == REQUEST_COMMAND || r->kind == REQUEST_CHANGE ||
+	       r->kind == REQUEST_TRANSFER;
+}
+
 void
 dispatch_lost_peer(struct group *g, uint64_t peer)
 {
@@ -489,11 +555,13 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (r->kind == REQUEST_COMMAND)
+		if (changes_state(r) && !has_session(r)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
-		else
-			dispatch_move(g, r, REQUEST_WAITING);
+			continue;
+		}
+		r->doubt = r->kind == REQUEST_COMMAND;
+		dispatch_move(g, r, REQUEST_WAITING);
 	}
 }
 
@@ -548,14 +616,25 @@ expire(struct group *g, struct request *r)
 		    "time",
 		    (unsigned long long)r->index);
 		break;
+	case REQUEST_CHANGING:
+		answer_error(g, r, WIRE_UNKNOWN,
+		    "begun, and not seen to its end in time");
+		break;
 	case REQUEST_FORWARDED:
-		if (r->kind == REQUEST_COMMAND)
+		if (changes_state(r))
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader did not answer in time");
 		else
 			answer_error(g, r, WIRE_NO_LEADER,
 			    "the leader did not answer in time");
 		break;
+	case REQUEST_READY:
+		if (r->kind == REQUEST_SNAPSHOT || r->kind == REQUEST_COMPACT) {
+			answer_error(g, r, WIRE_UNKNOWN,
+			    "the snapshot is still being written");
+			break;
+		}
+		/* FALLTHROUGH */
 	default:
 		if (leads || g->st.leader != RAFT_NONE)
 			answer_error(g, r, WIRE_NO_QUORUM,

@@ -82,7 +82,8 @@ feed_read_done(struct group *g, struct store_job *j)
 			c->from = j->from;
 			c->last = j->last;
 			j->out = NULL;
-		} else {
+		} else if (j->error != -ENOENT || j->from >= g->st.first) {
+			/* Not what was cut in the meantime. */
 			host_log(g->host, HOST_ERROR,
 			    "event=log_read group=%u first=%llu last=%llu "
 			    "error=\"%s\"",

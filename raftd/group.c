@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
@@ -59,6 +59,12 @@ put_number(struct group *g, enum record_kind kind, uint64_t term, uint64_t n)
 }
 
 void
+group_put(struct group *g, struct record *r)
+{
+	put_small(g, r);
+}
+
+void
 group_put_commit(struct group *g)
 {
 	if (g->commit <= g->commit_logged)
@@ -91,18 +97,35 @@ next_stamp(struct group *g)
 
 /* ---- configurations ---------------------------------------------------- */
 
+const struct config_entry *
+group_config(const struct group *g)
+{
+	return &g->config[g->config_count - 1].e;
+}
+
+/* Those before the committed one are history. */
+static bool
+settle_configs(struct group *g)
+{
+	bool any = false;
+
+	while (g->config_count > 1 && g->config[1].index <= g->commit) {
+		members_part(g, &g->config[0].e);
+		memmove(g->config, g->config + 1,
+		    (g->config_count - 1) * sizeof(g->config[0]));
+		g->config_count--;
+		any = true;
+	}
+	return any;
+}
+
 int
 group_config_push(struct group *g, uint64_t index, const struct config_entry *e)
 {
 	while (g->config_count > 1 &&
 	       g->config[g->config_count - 1].index >= index)
 		g->config_count--;
-	/* Those before the committed one are history. */
-	while (g->config_count > 1 && g->config[1].index <= g->commit) {
-		memmove(g->config, g->config + 1,
-		    (g->config_count - 1) * sizeof(g->config[0]));
-		g->config_count--;
-	}
+	(void)settle_configs(g);
 	if (g->config_count == GROUP_CONFIGS_MAX)
 		return -ENOBUFS;
 	g->config[g->config_count].index = index;
@@ -111,29 +134,53 @@ group_config_push(struct group *g, uint64_t index, const struct config_entry *e)
 	return 0;
 }
 
+/* Whom to link with, gathered. */
+struct links {
+	struct host_member m[HOST_MEMBERS_MAX];
+	unsigned count;
+};
+
+static void
+link_with(struct host *h, struct links *l, uint64_t id, const char *address)
+{
+	if (id == h->opt.id || l->count == HOST_MEMBERS_MAX)
+		return;
+	for (unsigned i = 0; i < l->count; i++)
+		if (l->m[i].id == id)
+			return;
+	if (host_peer_make(h, id) == NULL)
+		return;
+	l->m[l->count].id = id;
+	memcpy(l->m[l->count++].address, address, HOST_ADDR_MAX);
+}
+
+/*
+ * The members of every configuration that may still come into force again,
+ * the newest first; who may be added; and who links to us though we do not
+ * know it: its configuration is newer than ours, and whoever leads us must
+ * hear our answers.
+ */
 void
 group_peers_changed(struct group *g)
 {
 	struct host *h = g->host;
-	struct host_member m[HOST_MEMBERS_MAX];
-	const struct config_entry *e = &g->config[g->config_count - 1].e;
-	unsigned n = 0;
+	struct links l = {.count = 0};
 
-	for (uint32_t i = 0; i < e->config.count; i++) {
-		uint64_t id = e->config.member[i].id;
+	g->links_stale = false;
+	for (unsigned c = g->removed ? 0 : g->config_count; c-- > 0;) {
+		const struct config_entry *e = &g->config[c].e;
 
-		if (id == h->opt.id)
-			continue;
-		m[n].id = id;
-		memcpy(m[n].address, e->address[i], HOST_ADDR_MAX);
-		if (host_peer(h, id) == NULL &&
-		    h->peer_count < HOST_MEMBERS_MAX) {
-			h->peer[h->peer_count] = (struct peer){.id = id};
-			h->peer_count++;
-		}
-		n++;
+		for (uint32_t i = 0; i < e->config.count; i++)
+			link_with(h, &l, e->config.member[i].id, e->address[i]);
 	}
-	h->env.peers_changed(h->env.ctx, m, n);
+	if (g->change.linking)
+		link_with(h, &l, g->change.change.id, g->change.change.address);
+	for (unsigned i = 0; i < h->peer_count && !g->removed; i++)
+		if (h->peer[i].linger_ns > h->now.mono_ns ||
+		    (h->peer[i].linked_in &&
+			!config_removed(&g->config[0].e, h->peer[i].id)))
+			link_with(h, &l, h->peer[i].id, h->peer[i].address);
+	h->env.peers_changed(h->env.ctx, l.m, l.count);
 }
 
 /* ---- messages out ------------------------------------------------------ */
@@ -252,13 +299,14 @@ take_output(struct group *g)
 	take_reads(g, o);
 	assert(o->commit >= g->commit);
 	g->commit = o->commit;
+	/* Who was removed is linked until that is certain. */
+	if (g->config_count > 1 && settle_configs(g))
+		g->links_stale = true;
 	g->deadline_ns = o->deadline.ns;
 	if (o->leader_changed)
 		log_role(g);
 	if (o->snapshot_to != 0)
-		host_log(g->host, HOST_ERROR,
-		    "event=log_too_short group=%u peer=%llu", g->id,
-		    (unsigned long long)o->snapshot_to);
+		snapship_wanted(g, o->snapshot_to);
 }
 
 static void
@@ -343,6 +391,16 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 	}
 }
 
+bool
+group_install(struct group *g, const struct raft_event *ev)
+{
+	struct raft_output *o = step(g, ev);
+	bool installed = o->snapshot_installed;
+
+	take_output(g);
+	return installed;
+}
+
 void
 group_message(
     struct group *g, struct raft_msg *m, struct blob *b, const uint8_t *records)
@@ -389,6 +447,15 @@ group_refresh(struct group *g)
 	if (g->dirty)
 		raft_status(g->raft, &g->st);
 	g->dirty = false;
+	if (g->damaged && !g->st.damaged) {
+		g->damaged = false;
+		/* Without the note each start would follow only, until the
+		 * log's own rule finds it whole. */
+		put_number(g, RECORD_DAMAGE, g->hard.term, 0);
+		host_log(g->host, HOST_INFO,
+		    "event=repaired group=%u last=%llu", g->id,
+		    (unsigned long long)g->st.last);
+	}
 }
 
 /* ---- proposals --------------------------------------------------------- */
@@ -495,6 +562,60 @@ group_read(struct group *g)
 	take_output(g);
 }
 
+/* ---- members ----------------------------------------------------------- */
+
+const char *
+group_change(struct group *g, const struct config_entry *e)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_CHANGE, .now = {g->host->now.mono_ns}};
+	struct raft_output *o;
+	struct mp_buf b;
+	bool taken;
+
+	mp_buf_init(&b);
+	config_put(&b, e);
+	if (b.failed) {
+		mp_buf_release(&b);
+		return "out of memory";
+	}
+	ev.u.config = e->config;
+	o = step(g, &ev);
+	taken = !o->rejected;
+	if (taken) {
+		struct record r = {.kind = RECORD_CONFIG,
+		    .index = o->persist_first,
+		    .term = g->hard.term,
+		    .stamp = next_stamp(g),
+		    .payload = b.data,
+		    .len = (uint32_t)b.len};
+
+		assert(o->persist_last == o->persist_first);
+		put_small(g, &r);
+		if (group_config_push(g, r.index, e) < 0)
+			host_fail(g->host, 70, "too many configurations");
+		group_peers_changed(g);
+	}
+	take_output(g);
+	mp_buf_release(&b);
+	return taken ? NULL : raft_change_refusal(g->raft);
+}
+
+bool
+group_transfer(struct group *g, uint64_t to)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_TRANSFER, .now = {g->host->now.mono_ns}};
+	struct raft_output *o;
+	bool taken;
+
+	ev.u.peer.id = to;
+	o = step(g, &ev);
+	taken = !o->rejected;
+	take_output(g);
+	return taken;
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 int
@@ -510,7 +631,9 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	    .uncommitted_bytes_max = opt->uncommitted_bytes_max,
 	    .append_entries_max = opt->append_entries_max,
 	    .pre_vote = true,
-	    .check_quorum = true};
+	    .check_quorum = true,
+	    .unsafe_early_vote = opt->early_vote,
+	    .unsafe_no_joint = opt->no_joint};
 	struct raft_time now = {g->host->now.mono_ns};
 	uint32_t cap = boot->run_count + RUNS_CAP_MIN;
 
@@ -522,6 +645,7 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 		return errtext(et, -EINVAL,
 		    "group %u: options or log contradict themselves", g->id);
 	raft_status(g->raft, &g->st);
+	g->damaged = boot->damaged;
 	g->hard = boot->hard;
 	g->deadline_ns = now.ns;
 	g->served_ns = now.ns;
@@ -545,5 +669,6 @@ group_free(struct group *g)
 	tail_release(&g->tail);
 	free(g->runs);
 	free(g->raft);
+	free(g->snap);
 	free(g);
 }

@@ -10,20 +10,29 @@
 #define PEER_PROTOCOL 1
 #define PEER_PROTOCOL_MIN 1
 
-static const struct host_member *
-configured(const struct host *h, uint64_t id, struct host_member *m)
+/* The address that a server must have, NULL: we know of none. */
+static const char *
+expected_address(const struct host *h, uint64_t id)
 {
 	const struct group *g = h->group;
-	const struct config_entry *e = &g->config[g->config_count - 1].e;
+	int at;
 
-	for (uint32_t i = 0; i < e->config.count; i++) {
-		if (e->config.member[i].id != id)
-			continue;
-		m->id = id;
-		memcpy(m->address, e->address[i], HOST_ADDR_MAX);
-		return m;
+	for (unsigned c = g->config_count; c-- > 0;) {
+		at = config_find(&g->config[c].e, id);
+		if (at >= 0)
+			return g->config[c].e.address[at];
 	}
+	if (g->change.linking && g->change.change.id == id)
+		return g->change.change.address;
 	return NULL;
+}
+
+static bool
+is_unbound(const uint8_t *cluster)
+{
+	static const uint8_t none[IDENTITY_ID_LEN];
+
+	return memcmp(cluster, none, IDENTITY_ID_LEN) == 0;
 }
 
 void
@@ -36,7 +45,8 @@ host_hello_self(const struct host *h, uint64_t to, struct host_hello *hello)
 	    .id = h->opt.id,
 	    .to = to,
 	    .boot = h->identity.boot,
-	    .nonce = h->nonce};
+	    .nonce = h->nonce,
+	    .priority = h->opt.priority};
 	memcpy(hello->cluster, h->identity.cluster, IDENTITY_ID_LEN);
 	memcpy(hello->uuid, h->identity.uuid, IDENTITY_ID_LEN);
 	memcpy(hello->address, h->opt.address, HOST_ADDR_MAX);
@@ -54,27 +64,86 @@ is_alive(const struct host *h, const struct peer *p, struct host_time now)
 	       now.mono_ns - p->heard_ns < 2 * h->opt.election_ns;
 }
 
+/* Is this one of those that we were told to join? */
+static bool
+is_invited(const struct host *h, const struct host_hello *hello)
+{
+	for (unsigned i = 0; i < h->opt.join_count; i++)
+		if (strcmp(h->opt.join[i], hello->address) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+judge_cluster(const struct host *h, const struct host_hello *hello)
+{
+	if (!is_unbound(h->identity.cluster)) {
+		if (is_unbound(hello->cluster))
+			return "it is in no cluster yet";
+		return memcmp(hello->cluster, h->identity.cluster,
+			   IDENTITY_ID_LEN) != 0
+			   ? "another cluster"
+			   : NULL;
+	}
+	if (is_unbound(hello->cluster))
+		return "neither is in a cluster yet";
+	return is_invited(h, hello)
+		   ? NULL
+		   : "this server was told to join at other addresses";
+}
+
+/*
+ * Whoever our configuration does not have may be in a later one, lead us, and
+ * need our answers, or our vote (bug 17).  While we hear of another leader we
+ * will be told.
+ */
+static bool
+may_be_member(
+    const struct group *g, const struct host_hello *hello, const struct peer *p)
+{
+	if (g->removed)
+		return false;
+	return g->st.leader == RAFT_NONE || g->st.leader == hello->id ||
+	       group_config(g)->config.count == 0 ||
+	       (p != NULL && p->linked_in);
+}
+
+static const char *
+judge_member(
+    const struct host *h, const struct host_hello *hello, const struct peer *p)
+{
+	const struct group *g = h->group;
+	const char *address = expected_address(h, hello->id);
+
+	if (address != NULL)
+		return strcmp(address, hello->address) != 0
+			   ? "not the address that the configuration has"
+			   : NULL;
+	/* The committed one only: another removal may yet be undone. */
+	if (config_removed(&g->config[0].e, hello->id))
+		return HELLO_REMOVED;
+	return may_be_member(g, hello, p) ? NULL : "not a member";
+}
+
 static const char *
 judge(const struct host *h, const struct host_hello *hello,
     const struct peer *p, struct host_time now)
 {
-	struct host_member m;
+	const char *why;
 
 	if (hello->protocol_max < PEER_PROTOCOL_MIN ||
 	    hello->protocol_min > PEER_PROTOCOL)
 		return "no common version of the protocol";
-	if (memcmp(hello->cluster, h->identity.cluster, IDENTITY_ID_LEN) != 0)
-		return "another cluster";
+	why = judge_cluster(h, hello);
+	if (why != NULL)
+		return why;
 	if (hello->to != h->opt.id)
 		return "not the server that was meant";
 	if (hello->id == h->opt.id)
 		return "this server's own id: a clone";
-	if (p == NULL || configured(h, hello->id, &m) == NULL)
-		return "not a member";
-	if (strcmp(m.address, hello->address) != 0)
-		return "not the address that the configuration has";
-	if (p->boot == 0)
-		return NULL; /* never met */
+	why = judge_member(h, hello, p);
+	if (why != NULL || p == NULL || p->boot == 0)
+		return why; /* never met */
 	if (memcmp(p->uuid, hello->uuid, IDENTITY_ID_LEN) != 0)
 		return "another data directory than before under this id";
 	if (hello->boot < p->boot)
@@ -88,6 +157,21 @@ judge(const struct host *h, const struct host_hello *hello,
 	return NULL;
 }
 
+/* The cluster that adds us: durable before we say that we are in it. */
+static const char *
+adopt_cluster(struct host *h, const struct host_hello *hello)
+{
+	struct identity id = h->identity;
+
+	memcpy(id.cluster, hello->cluster, IDENTITY_ID_LEN);
+	if (identity_write(h->disk, &id, NULL) < 0)
+		return "the identity cannot be written";
+	h->identity = id;
+	host_log(h, HOST_INFO, "event=joined peer=%llu address=%s",
+	    (unsigned long long)hello->id, hello->address);
+	return NULL;
+}
+
 const char *
 host_hello_judge(
     struct host *h, const struct host_hello *hello, struct host_time now)
@@ -96,6 +180,11 @@ host_hello_judge(
 	const char *why = judge(h, hello, p, now);
 	bool news;
 
+	if (why == NULL && p == NULL &&
+	    (p = host_peer_make(h, hello->id)) == NULL)
+		why = "too many servers";
+	if (why == NULL && is_unbound(h->identity.cluster))
+		why = adopt_cluster(h, hello);
 	if (why != NULL)
 		return why;
 	news = p->boot != hello->boot ||
@@ -105,6 +194,8 @@ host_hello_judge(
 	p->heard_ns = now.mono_ns;
 	memcpy(p->uuid, hello->uuid, IDENTITY_ID_LEN);
 	memcpy(p->client, hello->client, sizeof(p->client));
+	memcpy(p->address, hello->address, sizeof(p->address));
+	p->priority = hello->priority;
 	if (news)
 		group_put_peer(h->group, p);
 	return NULL;
@@ -117,6 +208,8 @@ host_peer_linked(struct host *h, uint64_t peer, struct host_time now)
 
 	if (p == NULL)
 		return;
+	if (expected_address(h, peer) == NULL)
+		h->group->links_stale = true;
 	p->linked_in = true;
 	p->heard_ns = now.mono_ns;
 }
@@ -124,7 +217,7 @@ host_peer_linked(struct host *h, uint64_t peer, struct host_time now)
 void
 host_hello_put(struct mp_buf *b, const struct host_hello *h)
 {
-	mp_put_map(b, 10);
+	mp_put_map(b, 10 + (h->priority != 0));
 	mp_put_kv_u64(b, "protocol_min", h->protocol_min);
 	mp_put_kv_u64(b, "protocol_max", h->protocol_max);
 	mp_put_kv_bin(b, "cluster", h->cluster, IDENTITY_ID_LEN);
@@ -135,6 +228,8 @@ host_hello_put(struct mp_buf *b, const struct host_hello *h)
 	mp_put_kv_u64(b, "nonce", h->nonce);
 	mp_put_kv_str(b, "address", h->address);
 	mp_put_kv_str(b, "client", h->client);
+	if (h->priority != 0)
+		mp_put_kv_u64(b, "priority", h->priority);
 }
 
 static int
@@ -185,7 +280,8 @@ host_hello_read(struct mp_span params, struct host_hello *out)
 	    mp_get_u64(&m, "boot", &h.boot) < 0 ||
 	    mp_get_u64(&m, "nonce", &h.nonce) < 0 ||
 	    get_text(&m, "address", h.address, sizeof(h.address)) < 0 ||
-	    get_text(&m, "client", h.client, sizeof(h.client)) < 0)
+	    get_text(&m, "client", h.client, sizeof(h.client)) < 0 ||
+	    mp_opt_u64(&m, "priority", &h.priority) < 0)
 		return -EPROTO;
 	*out = h;
 	return 0;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
 #define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
 
@@ -69,6 +69,29 @@ host_peer(struct host *h, uint64_t id)
 	return NULL;
 }
 
+struct peer *
+host_peer_make(struct host *h, uint64_t id)
+{
+	struct peer *p = host_peer(h, id);
+
+	if (p != NULL)
+		return p;
+	if (h->peer_count < HOST_MEMBERS_MAX) {
+		p = &h->peer[h->peer_count++];
+	} else {
+		/* In place of one that has left. */
+		for (unsigned i = 0; i < h->peer_count && p == NULL; i++)
+			if (config_find(group_config(h->group), h->peer[i].id) <
+				0 &&
+			    !h->peer[i].link_up && !h->peer[i].linked_in)
+				p = &h->peer[i];
+		if (p == NULL)
+			return NULL;
+	}
+	*p = (struct peer){.id = id};
+	return p;
+}
+
 bool
 host_is_linked(const struct host *h, uint64_t peer)
 {
@@ -113,6 +136,7 @@ host_link_up(struct host *h, uint64_t peer)
 	if (p == NULL)
 		return;
 	p->link_up = true;
+	p->cause[0] = '\0';
 	put_event(h, RAFT_EV_PEER_UP, peer);
 }
 
@@ -136,7 +160,25 @@ host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
 	if (p == NULL || !p->linked_in)
 		return;
 	p->linked_in = false;
+	h->group->links_stale = true;
 	put_event(h, RAFT_EV_PEER_DOWN, peer);
+}
+
+/*
+ * Those who know that this server was removed say so, and only the committed
+ * configuration makes them.  Nobody wants to hear from it any more.
+ */
+void
+host_link_failed(struct host *h, uint64_t peer, const char *cause)
+{
+	struct group *g = h->group;
+	struct peer *p = host_peer(h, peer);
+
+	if (p == NULL)
+		return;
+	(void)snprintf(p->cause, sizeof(p->cause), "%s", cause);
+	if (strstr(cause, HELLO_REMOVED) != NULL)
+		members_removed(g, peer);
 }
 
 /* ---- input ------------------------------------------------------------- */
@@ -192,6 +234,10 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 		if (answer_read(f, &a) < 0)
 			return -EPROTO;
 		dispatch_answer(h, &a, peer);
+		return 0;
+	}
+	if (mp_span_eq(f->method, "removed")) {
+		members_removed(h->group, peer);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -380,6 +426,13 @@ take_stored(struct host *h)
 		h->bytes_out -= j->bytes;
 		if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
+		} else if (j->kind == STORE_COMPACT) {
+			if (j->error != 0)
+				host_log(h, HOST_ERROR,
+				    "event=compact_failed error=\"%s\"",
+				    strerror(-j->error));
+		} else if (j->kind != STORE_WRITE) {
+			snapship_done(h->group, j);
 		} else if (j->error != 0) {
 			(void)snprintf(cause, sizeof(cause),
 			    "write of the log: %s", strerror(-j->error));
@@ -409,24 +462,63 @@ take_event(struct host *h, const struct inbound *in)
 		dispatch_lost_peer(h->group, in->peer);
 }
 
+/* A piece of a snapshot, or the answer to one. */
+static int
+take_chunk(struct host *h, const struct inbound *in, const struct frame *f)
+{
+	struct group *g = h->group;
+	struct raft_msg m = {
+	    .type = RAFT_SNAPSHOT, .from = in->peer, .to = h->opt.id};
+	struct raft_event ev = {
+	    .type = RAFT_EV_MESSAGE, .now = {h->now.mono_ns}, .u.msg = &m};
+	struct chunk_ack a;
+	struct chunk c;
+
+	if (mp_span_eq(f->method, "snapshot.ack")) {
+		if (chunk_ack_read(f, &a) < 0)
+			return -EPROTO;
+		if (a.group == g->id)
+			snapship_ack(g, &a, in->peer);
+		return 0;
+	}
+	if (chunk_read(f, &c) < 0)
+		return -EPROTO;
+	if (c.group != g->id)
+		return 0;
+	m.term = c.term;
+	m.u.snapshot.index = c.index;
+	m.u.snapshot.log_term = c.log_term;
+	group_step(g, &ev);
+	snapship_chunk(g, &c, in->peer, in->blob, h->out->snapshot_wanted);
+	return 0;
+}
+
+static int
+take_frame(struct host *h, const struct inbound *in, const struct frame *f)
+{
+	struct mp_span records;
+	uint32_t group;
+
+	if (mp_span_eq(f->method, "snapshot") ||
+	    mp_span_eq(f->method, "snapshot.ack"))
+		return take_chunk(h, in, f);
+	if (message_read(f, in->peer, h->opt.id, &group, h->msg, &records) < 0)
+		return -EPROTO;
+	if (group == h->group->id)
+		group_message(h->group, h->msg, in->blob, records.p);
+	return 0;
+}
+
 static void
 take_message(struct host *h, const struct inbound *in)
 {
 	struct mp_cur cur = mp_cur(in->blob->data + in->offset, in->len);
 	struct frame f = {.type = FRAME_NOTIFY};
-	struct mp_span records;
-	uint32_t group;
 
 	if (mp_read_bytes(&cur, &f.method) < 0 ||
-	    mp_read_raw(&cur, &f.params) < 0 ||
-	    message_read(&f, in->peer, h->opt.id, &group, h->msg, &records) <
-		0) {
+	    mp_read_raw(&cur, &f.params) < 0 || take_frame(h, in, &f) < 0)
 		host_log(h, HOST_WARN, "event=bad_message peer=%llu",
 		    (unsigned long long)in->peer);
-		return;
-	}
-	if (group == h->group->id)
-		group_message(h->group, h->msg, in->blob, records.p);
 }
 
 static void
@@ -461,6 +553,7 @@ host_turn(struct host *h, struct host_time now)
 		group_step(g, &tick);
 	}
 	group_refresh(g);
+	members_turn(g);
 	dispatch_turn(g);
 	/* Hand to storage before sending: the disk starts earlier.  What is
 	 * committed rides along, so that replay need not ask anybody. */
@@ -472,12 +565,15 @@ host_turn(struct host *h, struct host_time now)
 	more = apply_committed(g);
 	if (more < 0)
 		host_fail(h, 70, "the state machine cannot apply an entry");
+	snapshot_turn(g);
 	apply_reads(g);
 	if (now.mono_ns >= h->sweep_ns) {
 		dispatch_sweep(g);
 		h->sweep_ns = now.mono_ns + SWEEP_NS;
 	}
 	next = g->deadline_ns;
+	if (snapshot_deadline(g) < next)
+		next = snapshot_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;
@@ -487,7 +583,7 @@ bool
 host_busy(const struct host *h)
 {
 	return h->inbox_count > 0 || !STAILQ_EMPTY(&h->stored) ||
-	       h->fill != NULL;
+	       h->fill != NULL || h->group->snap->done;
 }
 
 void
@@ -502,6 +598,12 @@ host_stop(struct host *h)
 	group_refresh(h->group);
 	if (h->group->st.role == RAFT_LEADER)
 		group_step(h->group, &ev);
+}
+
+bool
+host_removed(const struct host *h)
+{
+	return h->group->removed;
 }
 
 bool

@@ -26,9 +26,9 @@
 #include "raftctl/errtext.h"
 #include "raftctl/frame.h"
 #include "raftd/blob.h"
-#include "raftd/identity.h"
 #include "raftd/store.h"
 #include "raftwal/disk.h"
+#include "raftwal/identity.h"
 
 #define HOST_GROUP_DEFAULT 1
 #define HOST_MEMBERS_MAX 16
@@ -63,10 +63,20 @@ struct host_options {
 	uint32_t append_entries_max;
 	uint32_t wal_segment_size;
 	bool no_fsync; /* --unsafe-no-fsync */
+	/* A snapshot after so many bytes or entries applied; 0 never. */
+	uint64_t snapshot_bytes, snapshot_entries;
+	uint64_t snapshot_rate; /* bytes a second to peers, 0 no limit */
 	/* Used only if the directory is empty. */
 	const char *cluster; /* name, enters the cluster id; may be NULL */
 	struct host_member bootstrap[HOST_MEMBERS_MAX];
 	unsigned bootstrap_count;
+	/* Or, instead: members of a cluster that will add this server. */
+	char join[HOST_MEMBERS_MAX][HOST_ADDR_MAX];
+	unsigned join_count;
+	uint64_t priority;   /* ours, where the configuration says nothing */
+	uint64_t min_insync; /* voters; with fewer writes are refused, 0 off */
+	bool early_vote;     /* --unsafe-early-vote */
+	bool no_joint;	     /* --unsafe-no-joint */
 };
 
 enum host_log_level { HOST_ERROR, HOST_WARN, HOST_INFO, HOST_DEBUG };
@@ -82,7 +92,9 @@ struct host_env {
 	/* Bytes queued to it and not yet taken by the kernel; SIZE_MAX when
 	 * there is no link. */
 	size_t (*peer_backlog)(void *ctx, uint64_t peer);
-	/* The members changed, or were read: links to make and to drop. */
+	/* The members changed, or were read: links to make and to drop, those
+	 * in the other direction too.  Not only members: whoever may be added
+	 * and whoever linked to us without our knowing it yet. */
 	void (*peers_changed)(
 	    void *ctx, const struct host_member *, unsigned count);
 	/* Answer (a whole frame).  Dropped if the client has gone. */
@@ -90,6 +102,12 @@ struct host_env {
 	    void *ctx, uint64_t client, const struct piece *, unsigned count);
 	/* One event: "event=leader term=7", without ts, level. */
 	void (*log)(void *ctx, enum host_log_level, const char *fields);
+	/*
+	 * Have host_snapshot_write() called on the state as it is now, in a
+	 * copy of the process or at once; host_snapshot_done() follows.
+	 * 0 or -errno.  NULL: no snapshots are taken.
+	 */
+	int (*snapshot_start)(void *ctx);
 	/* The log cannot be trusted any more: stop with this exit status. */
 	void (*fatal)(void *ctx, int status, const char *cause);
 };
@@ -130,7 +148,9 @@ unsigned host_pause(const struct host *);
 /*
  * A peer's side of the handshake was read: may it be linked?  NULL yes, else
  * why not (static text), which is sent back and logged.  Nothing changes
- * when it is refused.
+ * when it is refused.  A server that was started to join takes the cluster's
+ * identity here, from the first member that was told to add it, and makes it
+ * durable before it answers.
  */
 struct host_hello {
 	uint64_t protocol_min, protocol_max;
@@ -139,6 +159,7 @@ struct host_hello {
 	uint64_t id, to; /* who speaks, whom it believes it speaks to */
 	uint64_t boot;	 /* boot counter */
 	uint64_t nonce;	 /* random, of this boot */
+	uint64_t priority;
 	char address[HOST_ADDR_MAX];
 	/* where its clients are served, comma-separated */
 	char client[4 * HOST_ADDR_MAX];
@@ -154,6 +175,8 @@ void host_peer_linked(struct host *, uint64_t peer, struct host_time);
 /* Our link to a peer is up (messages may be sent), or has gone. */
 void host_link_up(struct host *, uint64_t peer);
 void host_link_down(struct host *, uint64_t peer);
+/* Why our link to a peer could not be made. */
+void host_link_failed(struct host *, uint64_t peer, const char *cause);
 /* The link on which a peer sends to us has closed. */
 void host_peer_gone(struct host *, uint64_t peer, struct host_time);
 /* A message from a linked peer: 0, or -EPROTO: close the link. */
@@ -170,14 +193,26 @@ bool host_busy(const struct host *);
 
 /* Going down: new requests are refused with STOPPING. */
 void host_stop(struct host *);
+/* This server was removed from its cluster and has no business any more. */
+bool host_removed(const struct host *);
 /* Nothing of what was accepted before host_stop() is open any more. */
 bool host_drained(const struct host *);
+
+/* ---- snapshots --------------------------------------------------------- */
+
+/* Writes the snapshot that was asked for; looks at the host only.  disk: the
+ * same directory. */
+int host_snapshot_write(const struct host *, struct disk *);
+/* It is written, or -errno; queues only. */
+void host_snapshot_done(struct host *, int error);
 
 /* ---- looking ----------------------------------------------------------- */
 
 struct fsm_digest;
 struct raft;
 struct raft_status;
+/* Replicated time in ms, as of what is applied here. */
+uint64_t host_replicated_ms(const struct host *);
 /* The state of a group; applied is what the digest belongs to.  -ENOENT. */
 int host_inspect(const struct host *, uint32_t group, struct raft_status *,
     struct fsm_digest *, uint64_t *applied);

@@ -10,7 +10,10 @@
  *	apply.c	    committed entries to the state machine, answers
  *	dispatch.c  requests: what they are, where they wait
  *	hello.c	    the handshake of peers
+ *	members.c   changes of members, who should lead
+ *	plan.c	    where a change leads and by which steps
  *	status.c    what can be looked at
+ *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
  */
@@ -21,6 +24,7 @@
 #include "raftd/fsm/fsm.h"
 #include "raftd/host.h"
 #include "raftd/message.h"
+#include "raftd/plan.h"
 #include "raftd/request.h"
 #include "raftd/tail.h"
 
@@ -34,6 +38,11 @@
 #define SWEEP_NS (50u * 1000 * 1000) /* between looks at time limits */
 #define GROUP_CONFIGS_MAX 64 /* that wait for their commit, with the last */
 #define FSYNC_SAMPLES 256
+#define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
+/* What a server that was removed hears from those who know. */
+#define HELLO_REMOVED "removed from the cluster"
+/* What a server that was removed hears from those who know. */
+#define HELLO_REMOVED "removed from the cluster"
 
 /* What is known of another server, kept over restarts (RECORD_PEER). */
 struct peer {
@@ -43,8 +52,12 @@ struct peer {
 	/* of this run */
 	uint64_t nonce; /* 0: not met in this run */
 	char client[4 * HOST_ADDR_MAX];
-	bool link_up;	/* ours to it */
-	bool linked_in; /* its to us */
+	char address[HOST_ADDR_MAX]; /* as its hello has it */
+	char cause[128]; /* why our link to it could not be made, last */
+	uint64_t priority;
+	uint64_t linger_ns; /* removed: linked until then, for last answers */
+	bool link_up;	    /* ours to it */
+	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
 };
 
@@ -71,8 +84,29 @@ struct catchup {
 	struct blob *blob; /* whole records, NULL: none */
 };
 
+struct snapshots; /* snapshot.h */
+
+/* The change of members that this server, leading, carries out. */
+struct change_state {
+	struct request *request; /* whoever asked; NULL: nobody waits */
+	struct change change;
+	bool linking;	    /* ADD: the link to it is not up yet */
+	uint64_t until_ns;  /* linking */
+	uint64_t handed_ns; /* tried to let another leader do it */
+	uint64_t index;	    /* of the configuration proposed last, 0: none */
+	uint64_t term;
+};
+
+struct transfer_state {
+	struct request *request; /* NULL: nobody waits */
+	uint64_t to;		 /* RAFT_NONE: whoever */
+	uint64_t term;		 /* in which it was asked for */
+	uint64_t tried_ns;	 /* by us, for a better priority */
+};
+
 struct group {
 	struct host *host;
+	struct snapshots *snap;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
@@ -82,7 +116,10 @@ struct group {
 	struct raft_status st; /* as of the last refresh in this turn */
 	struct raft_hard hard;
 	uint64_t commit, applied;
-	uint64_t commit_logged;		  /* the log names it as committed */
+	uint64_t applied_bytes;	  /* of records, since the start */
+	uint64_t applied_stamp;	  /* of the last one */
+	uint64_t applied_at_boot; /* that of the snapshot it began with */
+	uint64_t commit_logged;	  /* the log names it as committed */
 	uint64_t log_last, log_last_term; /* handed to storage so far */
 	uint64_t stamp;			  /* largest in the log */
 	struct config_at config[GROUP_CONFIGS_MAX]; /* ascending, first is
@@ -95,7 +132,14 @@ struct group {
 	struct catchup catchup[RAFT_MEMBERS_MAX];
 	uint64_t deadline_ns;
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
+	struct change_state change;
+	struct transfer_state transfer;
+	uint64_t leads_ns;  /* since when we lead; 0: we do not */
+	uint64_t linger_ns; /* the last one of the peers', 0: none */
+	bool links_stale;   /* whom to link with may have changed */
+	bool removed;	    /* were told so: quiet from now on */
 	bool dirty;	    /* was stepped in this turn */
+	bool damaged;	    /* and the log has a note of it */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -158,6 +202,8 @@ void host_submit(struct host *, struct store_job *);
 struct store_job *host_job(struct host *); /* NULL without memory */
 struct peer *host_peer(struct host *, uint64_t id);
 bool host_is_linked(const struct host *, uint64_t peer);
+/* Known or new; NULL without room for another one. */
+struct peer *host_peer_make(struct host *, uint64_t id);
 
 /* boot.c */
 int boot_open(struct host *, struct errtext *);
@@ -175,12 +221,22 @@ void group_refresh(struct group *);
 void group_flush_held(struct group *);
 /* Names what is committed to the log, if the log does not know it. */
 void group_put_commit(struct group *);
+/* A record to the log; its payload is copied. */
+void group_put(struct group *, struct record *);
+/* RAFT_EV_SNAPSHOT_RECEIVED: true, the log begins behind it. */
+bool group_install(struct group *, const struct raft_event *);
 /* A record of what we know of a peer. */
 void group_put_peer(struct group *, const struct peer *);
 /* Takes over the configuration of an entry, dropping those from index on. */
 int group_config_push(
     struct group *, uint64_t index, const struct config_entry *);
 void group_peers_changed(struct group *);
+/* The configuration in force. */
+const struct config_entry *group_config(const struct group *);
+/* Proposes a configuration: NULL, or why the core does not take it. */
+const char *group_change(struct group *, const struct config_entry *);
+/* false: rejected */
+bool group_transfer(struct group *, uint64_t to);
 
 /* feed.c */
 void feed_peers(struct group *);
@@ -210,6 +266,21 @@ void answer_failed(struct group *, struct request *, const struct wire_error *);
 /* Only send: the request is not of the pool. */
 void answer_send_error(
     struct host *, const struct request *, const struct wire_error *);
+
+/* members.c */
+void members_turn(struct group *);
+/* e is no more: the committed configuration follows it. */
+void members_part(struct group *, const struct config_entry *e);
+/* A member says that we were removed. */
+void members_removed(struct group *, uint64_t by);
+void members_forget(struct group *, const struct request *);
+/* Is it as good as up to date, as the leader sees it? */
+bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);
+bool members_enough(struct group *); /* for writes, see min_insync */
+/* Quorums before, during and after, as a map. */
+void members_put_plan(struct mp_buf *, struct group *,
+    const struct config_entry *now, const struct config_entry *target);
+uint64_t members_priority(const struct group *, uint32_t at);
 
 /* status.c */
 void status_put(struct group *, struct mp_buf *);

@@ -31,29 +31,80 @@ put_raft_head(
 /* ---- configurations ---------------------------------------------------- */
 
 static void
-put_members(struct mp_buf *b, const struct raft_config *c,
-    const char (*address)[HOST_ADDR_MAX])
+put_member(struct mp_buf *b, const struct raft_member *m, const char *address,
+    const struct member_info *info)
 {
-	mp_put_map(b, 2);
+	static const struct member_info nothing = {.name = ""};
+
+	if (info == NULL)
+		info = &nothing;
+	mp_put_map(b, 3 + (info->name[0] != '\0') + (info->zone[0] != '\0') +
+			  (info->priority != 0) + info->promote +
+			  info->leaving);
+	mp_put_kv_u64(b, "id", m->id);
+	mp_put_kv_u64(b, "voter", m->voter);
+	mp_put_kv_str(b, "address", address);
+	if (info->name[0] != '\0')
+		mp_put_kv_str(b, "name", info->name);
+	if (info->zone[0] != '\0')
+		mp_put_kv_str(b, "zone", info->zone);
+	if (info->priority != 0)
+		mp_put_kv_u64(b, "priority", info->priority);
+	if (info->promote)
+		mp_put_kv_bool(b, "promote", true);
+	if (info->leaving)
+		mp_put_kv_bool(b, "leaving", true);
+}
+
+/* e NULL: what the core knows, no more. */
+static void
+put_members(
+    struct mp_buf *b, const struct raft_config *c, const struct config_entry *e)
+{
+	bool removed = e != NULL && e->removed_count > 0;
+	bool floor = e != NULL && e->removed_floor > 0;
+
+	mp_put_map(b, 2 + removed + floor);
 	mp_put_kv_bool(b, "joint", c->joint);
 	mp_put_str(b, "members");
 	mp_put_array(b, c->count);
-	for (uint32_t i = 0; i < c->count; i++) {
-		mp_put_map(b, 3);
-		mp_put_kv_u64(b, "id", c->member[i].id);
-		mp_put_kv_u64(b, "voter", c->member[i].voter);
-		mp_put_kv_str(b, "address", address != NULL ? address[i] : "");
+	for (uint32_t i = 0; i < c->count; i++)
+		put_member(b, &c->member[i], e != NULL ? e->address[i] : "",
+		    e != NULL ? &e->info[i] : NULL);
+	if (removed) {
+		mp_put_str(b, "removed");
+		mp_put_array(b, e->removed_count);
+		for (uint32_t i = 0; i < e->removed_count; i++)
+			mp_put_u64(b, e->removed[i]);
 	}
+	if (floor)
+		mp_put_kv_u64(b, "removed_floor", e->removed_floor);
 }
 
 void
 config_put(struct mp_buf *b, const struct config_entry *e)
 {
-	put_members(b, &e->config, e->address);
+	put_members(b, &e->config, e);
+}
+
+/* A text that may be absent. */
+static int
+opt_text(const struct mp_map *m, const char *key, char *out, size_t size)
+{
+	struct mp_span s = mp_span("", 0);
+
+	if (mp_opt_bytes(m, key, &s, size - 1) < 0 ||
+	    (s.len > 0 && memchr(s.p, '\0', s.len) != NULL))
+		return -EPROTO;
+	if (s.len > 0)
+		memcpy(out, s.p, s.len);
+	out[s.len] = '\0';
+	return 0;
 }
 
 static int
-read_member(struct mp_cur *cur, struct raft_member *m, char *address)
+read_member(struct mp_cur *cur, struct raft_member *m, char *address,
+    struct member_info *info)
 {
 	struct mp_map map;
 	struct mp_span a;
@@ -67,10 +118,39 @@ read_member(struct mp_cur *cur, struct raft_member *m, char *address)
 	    (voter & ~(uint64_t)(RAFT_VOTER_NEW | RAFT_VOTER_OLD)) != 0 ||
 	    memchr(a.p, '\0', a.len) != NULL)
 		return -EPROTO;
+	if (opt_text(&map, "name", info->name, sizeof(info->name)) < 0 ||
+	    opt_text(&map, "zone", info->zone, sizeof(info->zone)) < 0 ||
+	    mp_opt_u64(&map, "priority", &info->priority) < 0 ||
+	    mp_opt_bool(&map, "promote", &info->promote) < 0 ||
+	    mp_opt_bool(&map, "leaving", &info->leaving) < 0)
+		return -EPROTO;
 	m->id = id;
 	m->voter = (uint8_t)voter;
 	memcpy(address, a.p, a.len);
 	address[a.len] = '\0';
+	return 0;
+}
+
+static int
+read_removed(const struct mp_map *map, struct config_entry *e)
+{
+	struct mp_cur cur;
+	uint32_t count;
+	int err = mp_get(map, "removed", &cur);
+
+	if (mp_opt_u64(map, "removed_floor", &e->removed_floor) < 0)
+		return -EPROTO;
+	if (err == -ENOENT)
+		return 0;
+	if (err < 0 || mp_read_array(&cur, &count) < 0 ||
+	    count > CONFIG_REMOVED_MAX)
+		return -EPROTO;
+	for (uint32_t i = 0; i < count; i++)
+		if (mp_read_u64(&cur, &e->removed[i]) < 0 ||
+		    e->removed[i] == RAFT_NONE ||
+		    (i > 0 && e->removed[i] <= e->removed[i - 1]))
+			return -EPROTO;
+	e->removed_count = count;
 	return 0;
 }
 
@@ -94,14 +174,14 @@ config_read(struct mp_span payload, struct config_entry *out)
 	for (uint32_t i = 0; i < count; i++) {
 		struct raft_member *m = &e.config.member[i];
 
-		if (read_member(&members, m, e.address[i]) < 0)
+		if (read_member(&members, m, e.address[i], &e.info[i]) < 0)
 			return -EPROTO;
 		if (i > 0 && m->id <= e.config.member[i - 1].id)
 			return -EPROTO;
 		voters += (m->voter & RAFT_VOTER_NEW) != 0;
 		any_old |= (m->voter & RAFT_VOTER_OLD) != 0;
 	}
-	if (voters == 0 || any_old != joint)
+	if (voters == 0 || any_old != joint || read_removed(&map, &e) < 0)
 		return -EPROTO;
 	e.config.count = count;
 	e.config.joint = joint;
@@ -110,15 +190,6 @@ config_read(struct mp_span payload, struct config_entry *out)
 }
 
 /* ---- encode ------------------------------------------------------------ */
-
-static void
-put_snapshot(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
-{
-	put_raft_head(b, group, m, 3);
-	mp_put_u64(b, m->u.snapshot.index);
-	mp_put_u64(b, m->u.snapshot.log_term);
-	put_members(b, &m->u.snapshot.config, NULL);
-}
 
 void
 message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
@@ -169,15 +240,13 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 	case RAFT_TIMEOUT_NOW:
 		put_raft_head(b, group, m, 0);
 		break;
-	case RAFT_SNAPSHOT:
-		put_snapshot(b, group, m);
-		break;
 	case RAFT_SNAPSHOT_REPLY:
 		put_raft_head(b, group, m, 2);
 		mp_put_bool(b, m->u.snapshot_reply.ok);
 		mp_put_u64(b, m->u.snapshot_reply.index);
 		break;
-	case RAFT_APPEND: /* message_put_append() */
+	case RAFT_APPEND:   /* message_put_append() */
+	case RAFT_SNAPSHOT: /* chunk_put() */
 	case RAFT_MSG_TYPE_COUNT:
 		b->failed = true;
 		break;
@@ -292,20 +361,6 @@ read_append_reply(struct mp_cur *cur, struct raft_msg *m)
 }
 
 static int
-read_snapshot(struct mp_cur *cur, struct raft_msg *m)
-{
-	struct config_entry e;
-	struct mp_span raw;
-
-	if (mp_read_u64(cur, &m->u.snapshot.index) < 0 ||
-	    mp_read_u64(cur, &m->u.snapshot.log_term) < 0 ||
-	    mp_read_raw(cur, &raw) < 0 || config_read(raw, &e) < 0)
-		return -EPROTO;
-	m->u.snapshot.config = e.config;
-	return 0;
-}
-
-static int
 read_fields(struct mp_cur *cur, struct raft_msg *m)
 {
 	switch (m->type) {
@@ -336,13 +391,12 @@ read_fields(struct mp_cur *cur, struct raft_msg *m)
 		return mp_read_bool(cur, &m->u.read.ok);
 	case RAFT_TIMEOUT_NOW:
 		return 0;
-	case RAFT_SNAPSHOT:
-		return read_snapshot(cur, m);
 	case RAFT_SNAPSHOT_REPLY:
 		if (mp_read_bool(cur, &m->u.snapshot_reply.ok) < 0)
 			return -EPROTO;
 		return mp_read_u64(cur, &m->u.snapshot_reply.index);
 	case RAFT_APPEND:
+	case RAFT_SNAPSHOT:
 	case RAFT_MSG_TYPE_COUNT:
 		break;
 	}
@@ -380,6 +434,14 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 }
 
 /* ---- forwarded requests ------------------------------------------------ */
+
+void
+removed_put(struct mp_buf *b, uint32_t group)
+{
+	frame_put_notify(b, "removed");
+	mp_put_array(b, 1);
+	mp_put_u64(b, group);
+}
 
 void
 forward_put(struct mp_buf *b, const struct forward *f)

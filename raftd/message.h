@@ -10,6 +10,7 @@
  *	    records]]
  *	[2, "forward", [group, boot, id, call]]
  *	[2, "answer", [group, boot, id, status, text, result]]
+ *	[2, "removed", [group]]
  *
  * records is a bin of whole sealed records (raftwal/record.h) back to back:
  * the bytes that the leader wrote to its own log.  Runs of terms and the
@@ -30,11 +31,32 @@
 #include "raftd/core/raft.h"
 #include "raftd/host.h"
 
-/* A configuration as an entry's payload: {"joint", "members": [{"id",
- * "voter", "address"}, ...]}.  member[i] belongs to config.member[i]. */
+/* What a configuration says of a member besides its address. */
+struct member_info {
+	char name[64]; /* "": its number */
+	char zone[32];
+	uint64_t priority; /* the highest that is caught up shall lead */
+	bool promote;	   /* a learner that is to vote once it caught up */
+	bool leaving;	   /* goes when the joint configuration is left */
+};
+
+/* Ids that were removed and are never used again: so many are named, and of
+ * those up to the floor all that are no members. */
+#define CONFIG_REMOVED_MAX 64
+
+/*
+ * A configuration as an entry's payload, raftwal(5): {"joint", "members":
+ * [{"id", "voter", "address", ...}, ...], ...}.  address[i] and info[i] belong
+ * to config.member[i].  Keys that say nothing are left out; a reader takes
+ * their absence for that.
+ */
 struct config_entry {
 	struct raft_config config;
 	char address[RAFT_MEMBERS_MAX][HOST_ADDR_MAX];
+	struct member_info info[RAFT_MEMBERS_MAX];
+	uint64_t removed[CONFIG_REMOVED_MAX]; /* ascending */
+	uint32_t removed_count;
+	uint64_t removed_floor;
 };
 void config_put(struct mp_buf *, const struct config_entry *);
 /* 0, or -EPROTO: not a configuration that could ever be in force. */
@@ -53,6 +75,9 @@ void message_put_append(struct mp_buf *, uint32_t group,
  */
 int message_read(const struct frame *, uint64_t from, uint64_t to,
     uint32_t *group, struct raft_msg *, struct mp_span *records);
+
+/* "You are no member any more": a whole frame. */
+void removed_put(struct mp_buf *, uint32_t group);
 
 struct forward {
 	uint32_t group;

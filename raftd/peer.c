@@ -87,6 +87,7 @@ struct peers {
 	uint64_t refusals_ns; /* the second in which so many were logged */
 	unsigned refusals_logged;
 	uint64_t accept_retry_ns; /* 0: not waiting */
+	bool is_set; /* since the last tick: links may have to go */
 	struct peers_stat stat;
 };
 
@@ -219,6 +220,8 @@ report_failure(struct peer *p, const char *cause)
 	    p->state == LINK_UP ? "down" : "failed", (unsigned long long)p->id,
 	    p->addr.text, log_quote(quoted, sizeof(quoted), cause));
 	(void)snprintf(p->cause, sizeof(p->cause), "%s", cause);
+	if (p->state != LINK_UP)
+		host_link_failed(p->peers->host, p->id, cause);
 }
 
 static void
@@ -587,6 +590,7 @@ inbound_accept(struct inbound *in, uint64_t msgid, const struct host_hello *h)
 			host_peer_gone(ps->host, h->id, now());
 	}
 	host_peer_linked(ps->host, h->id, now());
+	p = peer_by_id(ps, h->id);
 	if (p != NULL) {
 		p->inbound = in;
 		if (p->state == LINK_DOWN)
@@ -866,12 +870,18 @@ peers_set(struct peers *ps, const struct host_member *m, unsigned count)
 	for (i = 0; i < ps->count; i++) {
 		p = ps->peer[i];
 		found = member_by_id(m, count, p->id);
-		if (found != NULL && strcmp(found->address, p->addr.text) == 0)
+		if (found != NULL &&
+		    strcmp(found->address, p->addr.text) == 0) {
 			ps->peer[kept++] = p;
-		else
-			peer_free(p);
+			continue;
+		}
+		/* A last word, as of the change that it asked for. */
+		if (p->state == LINK_UP)
+			(void)outq_flush(&p->chan.out, p->chan.fd);
+		peer_free(p);
 	}
 	ps->count = kept;
+	ps->is_set = true;
 	for (i = 0; i < count; i++)
 		if (m[i].id != ps->opt.id && peer_by_id(ps, m[i].id) == NULL)
 			peer_add(ps, &m[i]);
@@ -949,6 +959,14 @@ peers_tick(struct peers *ps, struct host_time t)
 		if (due < next)
 			next = due;
 	}
+	/* Those who are no peers any more find that out when they dial. */
+	for (in = TAILQ_FIRST(&ps->linked); in != NULL && ps->is_set;
+	     in = following) {
+		following = TAILQ_NEXT(in, link);
+		if (peer_by_id(ps, in->id) == NULL)
+			inbound_end(in, "not a member any more");
+	}
+	ps->is_set = false;
 	/* In the order in which they came, so in that of their ends. */
 	for (in = TAILQ_FIRST(&ps->strangers); in != NULL; in = following) {
 		following = TAILQ_NEXT(in, link);

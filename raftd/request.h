@@ -4,16 +4,19 @@
  * A request stands in exactly one queue of its group at any time; its state
  * names which.  Allowed moves:
  *
- *	WAITING   -> PENDING | FORWARDED | READING | answered
+ *	WAITING   -> PENDING | FORWARDED | READING | CHANGING | answered
  *	PENDING   -> WAITING (certainly not applied) | answered
- *	FORWARDED -> WAITING (certainly not applied) | answered
+ *	FORWARDED -> WAITING (certainly not applied, or in a session, which
+ *		     makes another copy harmless) | answered
  *	READING   -> READY | WAITING | answered
+ *	CHANGING  -> WAITING (certainly not applied) | answered
  *	READY     -> answered
  *
  * WAITING	nothing has been done; needs a leader, a link or the next turn
  * PENDING	in our log at (index, term), not known to be committed
  * FORWARDED	sent to the leader, who has not answered
  * READING	waits for the read index
+ * CHANGING	the change of members, or of leaders, that is under way
  * READY	waits until the read index is applied
  *
  * The bytes of the call were copied once, behind room for a record's header:
@@ -39,6 +42,7 @@ enum request_state {
 	REQUEST_FORWARDED,
 	REQUEST_READING,
 	REQUEST_READY,
+	REQUEST_CHANGING,
 	REQUEST_STATE_COUNT
 };
 
@@ -48,7 +52,11 @@ enum request_kind {
 	REQUEST_STALE,	 /* read of whatever is applied here */
 	REQUEST_STATUS,	 /* this server's status */
 	REQUEST_MEMBERS, /* answered by the leader */
+	REQUEST_CHANGE,	 /* of members, by the leader */
+	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
+	REQUEST_SNAPSHOT, /* take one; READY when it is there */
+	REQUEST_COMPACT,  /* and cut the log behind it */
 };
 
 struct request {
@@ -68,6 +76,8 @@ struct request {
 	struct mp_span method, params;
 	uint64_t arrived_ns;
 	uint64_t retry_ns;    /* WAITING: not before this */
+	bool doubt;	      /* a copy may have been applied: it has a
+				 session, and another copy will tell */
 	bool counted;	      /* its bytes are in host->request_bytes */
 	uint64_t index, term; /* PENDING; READY: index */
 	uint64_t read_id;     /* READING */

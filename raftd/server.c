@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "raftctl/wire.h"
+#include "raftd/child.h"
 #include "raftd/log.h"
 #include "raftd/net.h"
 #include "raftd/notify.h"
@@ -41,6 +42,10 @@
 /* A turn that took in no more than this is quiet: nobody else is likely to
  * come while the event thread syncs in place. */
 #define SERVER_QUIET_MAX 2
+/* Going down, connections stay until no request came for so long: one that is
+ * on its way is refused in words, which a client can repeat elsewhere. */
+#define SERVER_HUSH_NS 30000000ull
+#define SERVER_HUSH_MAX_NS 200000000ull
 
 struct server {
 	struct conf *conf;
@@ -60,9 +65,12 @@ struct server {
 	bool due;	   /* the next turn need not wait for anything */
 	struct event *signal[SERVER_SIGNALS];
 	bool stopping, done;
-	uint64_t stop_ns; /* stopping: the grace ends */
+	uint64_t stop_ns;     /* stopping: the grace ends */
+	uint64_t stopping_ns; /* since when */
 	uint64_t turns;
-	uint64_t input; /* requests and messages so far */
+	uint64_t input;		  /* requests and messages so far */
+	uint64_t asked, asked_ns; /* stopping: requests so far, since when */
+	struct child child;
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -144,6 +152,38 @@ env_fatal(void *ctx, int status, const char *cause)
 	log_event(HOST_ERROR, "event=fatal status=%d cause=%s", status,
 	    log_quote(quoted, sizeof(quoted), cause));
 	leave(s, status);
+}
+
+/* In the child: its own view of the directory, and of the host as it was. */
+static int
+write_snapshot(void *ctx)
+{
+	struct server *s = ctx;
+	struct disk disk;
+	int error = disk_real_open(s->conf->dir, false, false, &disk, NULL);
+
+	if (error < 0)
+		return error;
+	error = host_snapshot_write(s->host, &disk);
+	disk_real_close(&disk);
+	return error;
+}
+
+static void
+snapshot_written(void *ctx, int error)
+{
+	struct server *s = ctx;
+
+	host_snapshot_done(s->host, error);
+}
+
+static int
+env_snapshot_start(void *ctx)
+{
+	struct server *s = ctx;
+
+	return child_start(
+	    &s->child, s->base, write_snapshot, snapshot_written, s);
 }
 
 static void
@@ -238,7 +278,8 @@ stop(struct server *s)
 		leave(s, EXIT_OK);
 	}
 	s->stopping = true;
-	s->stop_ns = now().mono_ns + s->conf->grace_ns;
+	s->stopping_ns = now().mono_ns;
+	s->stop_ns = s->stopping_ns + s->conf->grace_ns;
 	notify_send("STOPPING=1");
 	log_event(HOST_INFO, "event=stopping");
 	service_stop_listening(s->service);
@@ -311,6 +352,20 @@ is_quiet(struct server *s)
 	return s->input - before <= SERVER_QUIET_MAX && !host_busy(s->host);
 }
 
+static bool
+is_hushed(struct server *s, uint64_t now_ns)
+{
+	struct service_stat sv;
+
+	service_stat(s->service, &sv);
+	if (sv.requests != s->asked || s->asked_ns == 0) {
+		s->asked = sv.requests;
+		s->asked_ns = now_ns;
+	}
+	return now_ns - s->asked_ns >= SERVER_HUSH_NS || sv.connections == 0 ||
+	       now_ns - s->stopping_ns >= SERVER_HUSH_MAX_NS;
+}
+
 static void
 turn(struct server *s)
 {
@@ -330,14 +385,19 @@ turn(struct server *s)
 		if (here)
 			here = storage_run_here(s->storage);
 	} while (here && ++i < SERVER_TURNS_MAX);
+	if (host_removed(s->host) && !s->stopping)
+		stop(s);
 	next = earlier(next, peers_tick(s->peers, t));
 	next = earlier(next, service_tick(s->service, t));
 	if (s->stopping) {
 		next = earlier(next, s->stop_ns);
-		s->done =
-		    t.mono_ns >= s->stop_ns ||
-		    (host_drained(s->host) && service_flushed(s->service) &&
-			storage_open_jobs(s->storage) == 0);
+		here = is_hushed(s, t.mono_ns);
+		if (!here)
+			next = earlier(next, s->asked_ns + SERVER_HUSH_NS);
+		s->done = t.mono_ns >= s->stop_ns ||
+			  (here && host_drained(s->host) &&
+			      service_flushed(s->service) &&
+			      storage_open_jobs(s->storage) == 0);
 	}
 	s->due = next <= t.mono_ns || host_busy(s->host);
 	if (!s->due)
@@ -448,6 +508,12 @@ host_options_from(const struct server *s, struct host_options *o)
 			    sizeof(o->address));
 	}
 	o->bootstrap_count = c->bootstrap_count;
+	memcpy(o->join, c->join, sizeof(o->join));
+	o->join_count = c->join_count;
+	o->priority = c->priority;
+	o->min_insync = c->min_insync;
+	o->early_vote = c->early_vote;
+	o->no_joint = c->no_joint;
 	for (i = 0; i < s->clients; i++)
 		memcpy(
 		    o->client[i], s->client[i].addr.text, sizeof(o->client[i]));
@@ -465,6 +531,9 @@ host_options_from(const struct server *s, struct host_options *o)
 	o->inflight_bytes_max = c->inflight_bytes_max;
 	o->uncommitted_bytes_max = c->uncommitted_bytes_max;
 	o->append_entries_max = (uint32_t)c->append_entries_max;
+	o->snapshot_bytes = c->snapshot_bytes;
+	o->snapshot_entries = c->snapshot_entries;
+	o->snapshot_rate = c->snapshot_rate;
 	o->wal_segment_size = (uint32_t)c->wal_segment_size;
 	o->no_fsync = c->no_fsync;
 	o->cluster = c->cluster[0] != '\0' ? c->cluster : NULL;
@@ -481,6 +550,7 @@ open_host(struct server *s, struct errtext *et)
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
 	    .log = env_log,
+	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,
 	};
 	struct host_options opt;
@@ -587,6 +657,9 @@ say_ready(struct server *s)
 	char list[CONF_CLIENTS_MAX * HOST_ADDR_MAX], quoted[600];
 
 	service_addresses(s->service, list, sizeof(list));
+	if (c->early_vote || c->no_joint)
+		log_event(HOST_WARN, "event=unsafe early_vote=%d no_joint=%d",
+		    c->early_vote, c->no_joint);
 	log_event(HOST_INFO,
 	    "event=serving id=%llu peer=%s client=%s storage=%s unsafe=%s",
 	    (unsigned long long)c->id, c->peer,
@@ -605,6 +678,7 @@ finish(struct server *s)
 
 	for (i = 0; i < s->clients; i++)
 		net_listener_close(&s->client[i]);
+	child_end(&s->child);
 	service_free(s->service);
 	peers_free(s->peers);
 	storage_free(s->storage);

@@ -260,11 +260,12 @@ hello_answer(struct conn *c, uint64_t msgid)
 		(void)snprintf(cluster + 2 * i, 3, "%02x", id->cluster[i]);
 	mp_buf_init(&b);
 	frame_put_ok(&b, msgid);
-	mp_put_map(&b, 4);
+	mp_put_map(&b, 5);
 	mp_put_kv_u64(&b, "protocol", WIRE_PROTOCOL);
 	mp_put_kv_str(&b, "version", RAFTKIT_VERSION);
 	mp_put_kv_str(&b, "cluster", cluster);
 	mp_put_kv_u64(&b, "id", id->id);
+	mp_put_kv_u64(&b, "time", host_replicated_ms(c->service->host));
 	answer_buf(c, &b);
 }
 

@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
-#include "raftd/inside.h"
+#include "raftd/snapshot.h"
 
-#define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
 #define NS_PER_MS 1000000
 
 static void
@@ -138,7 +137,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 23);
+	mp_put_map(b, 24);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -152,9 +151,14 @@ status_put(struct group *g, struct mp_buf *b)
 	mp_put_kv_u64(
 	    b, "uptime_ms", (h->now.mono_ns - h->started_ns) / NS_PER_MS);
 	mp_put_str(b, "unsafe");
-	mp_put_array(b, h->opt.no_fsync);
+	mp_put_array(b, h->opt.no_fsync + h->opt.early_vote + h->opt.no_joint);
 	if (h->opt.no_fsync)
 		mp_put_str(b, "no-fsync");
+	if (h->opt.early_vote)
+		mp_put_str(b, "early-vote");
+	if (h->opt.no_joint)
+		mp_put_str(b, "no-joint");
+	mp_put_kv_bool(b, "removed", g->removed);
 	mp_put_kv_bool(b, "ok", true);
 }
 
@@ -209,9 +213,12 @@ put_member(
 	struct peer *p = host_peer(h, id);
 	struct host_hello self;
 
-	mp_put_map(b, 15);
+	mp_put_map(b, 18);
 	mp_put_kv_u64(b, "id", id);
-	put_name(b, h, id);
+	if (e->info[i].name[0] != '\0')
+		mp_put_kv_str(b, "name", e->info[i].name);
+	else
+		put_name(b, h, id);
 	mp_put_kv_str(b, "address", e->address[i]);
 	host_hello_self(h, 0, &self);
 	put_list(b, "client",
@@ -224,9 +231,12 @@ put_member(
 					     : "learner");
 	mp_put_kv_bool(b, "voter", e->config.member[i].voter != 0);
 	put_progress(g, b, id); /* 5 */
-	mp_put_kv_nil(b, "snapshot");
-	mp_put_kv_str(b, "zone", "");
-	mp_put_kv_u64(b, "priority", 0);
+	snapship_put(g, b, id);
+	mp_put_kv_str(b, "zone", e->info[i].zone);
+	mp_put_kv_u64(b, "priority", members_priority(g, i));
+	mp_put_kv_bool(b, "promote", e->info[i].promote);
+	mp_put_kv_bool(b, "joint", e->config.joint);
+	mp_put_kv_bool(b, "leaving", e->info[i].leaving);
 	mp_put_kv_u64(b, "group", g->id);
 }
 
@@ -260,13 +270,20 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 4);
+	mp_put_array(b, n + 8);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
 	    "choose the style of errors; tells versions and identity");
 	put_method(b, "status", "", "the state of the server asked");
 	put_method(b, "members", "", "the members, as the leader sees them");
+	put_method(b, "snapshot", "", "take a snapshot of this server");
+	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "member.change",
+	    "{op, id, with, ids, address, learner, name, zone, priority, "
+	    "dry_run}",
+	    "change the members; answered when it is committed");
+	put_method(b, "transfer", "[id]", "hand leadership over");
 	put_method(b, "rpc.discover", "", "this list");
 }
 
@@ -312,4 +329,10 @@ host_describe(const struct host *h, char *buf, size_t size)
 	    g->queued[REQUEST_WAITING], g->queued[REQUEST_PENDING],
 	    g->queued[REQUEST_FORWARDED], g->queued[REQUEST_READING],
 	    h->jobs_out, g->tail.bytes, h->request_bytes);
+}
+
+uint64_t
+host_replicated_ms(const struct host *h)
+{
+	return h->group->ops->time(h->group->fsm);
 }

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 /* Pieces that go into one batch: those of all jobs that wait, at most. */
 #define PIECES_MAX (STORE_JOBS_MAX * STORE_PIECES_MAX)
@@ -53,6 +54,85 @@ job_read(struct wal *wal, struct store_job *job)
 	job->last = job->error == 0 ? last : 0;
 }
 
+/* ---- snapshots --------------------------------------------------------- */
+
+static int
+snap_read_piece(struct store_job *j)
+{
+	const struct disk_ops *ops = j->disk->ops;
+	struct disk_file *f;
+	int64_t n;
+	int error = ops->open(j->disk->ctx, j->path, DISK_READ, &f);
+
+	if (error < 0)
+		return error;
+	n = ops->read(j->disk->ctx, f, j->out->data, j->out->cap, j->from);
+	ops->close(j->disk->ctx, f);
+	j->out->len = n > 0 ? (size_t)n : 0;
+	return n < 0 ? (int)n : 0;
+}
+
+static int
+snap_write_piece(struct store_job *j)
+{
+	const struct disk_ops *ops = j->disk->ops;
+	struct disk_file *f;
+	int error = ops->open(j->disk->ctx, j->path, DISK_WRITE, &f);
+
+	if (error == -ENOENT)
+		error = ops->open(
+		    j->disk->ctx, j->path, DISK_WRITE | DISK_CREATE, &f);
+	if (error < 0)
+		return error;
+	error = ops->write(
+	    j->disk->ctx, f, j->iov[0].iov_base, j->iov[0].iov_len, j->from);
+	ops->close(j->disk->ctx, f);
+	return error;
+}
+
+/* Nothing of it is used before all of it is known to be good. */
+static int
+snap_finish(struct store_job *j)
+{
+	struct snap_sum sum;
+	int error =
+	    snap_load(j->disk, j->path, NULL, NULL, &j->meta, &sum, NULL);
+
+	if (error == 0 && memcmp(sum.id, j->sum.id, SNAP_ID_LEN) != 0)
+		error = -EBADMSG;
+	if (error == 0) {
+		j->sum = sum;
+		error = snap_adopt(j->disk, j->path, &j->meta);
+	}
+	return error;
+}
+
+static void
+job_other(struct wal *wal, struct store_job *j, int error)
+{
+	uint64_t dropped;
+
+	switch (j->kind) {
+	case STORE_READ:
+		job_read(wal, j);
+		return;
+	case STORE_COMPACT:
+		j->error = error < 0 ? error : wal_compact(wal, &dropped);
+		return;
+	case STORE_SNAP_READ:
+		j->error = snap_read_piece(j);
+		return;
+	case STORE_SNAP_WRITE:
+		j->error = snap_write_piece(j);
+		return;
+	case STORE_SNAP_FINISH:
+		j->error = snap_finish(j);
+		return;
+	case STORE_WRITE:
+		break;
+	}
+}
+
 void
 store_run(struct wal *wal, struct store_job **jobs, size_t n)
 {
@@ -62,8 +142,8 @@ store_run(struct wal *wal, struct store_job **jobs, size_t n)
 	for (size_t i = 0; i < n;) {
 		size_t end;
 
-		if (jobs[i]->kind == STORE_READ) {
-			job_read(wal, jobs[i++]);
+		if (jobs[i]->kind != STORE_WRITE) {
+			job_other(wal, jobs[i++], error);
 			continue;
 		}
 		if (first_write == n)

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "raftd/blob.h"
+#include "raftsnap/snap.h"
 #include "raftwal/wal.h"
 
 #define STORE_JOBS_MAX 64	    /* in the queue at once */
@@ -23,8 +24,12 @@
 #define STORE_READ_MAX (4u << 20)   /* one read of old entries */
 
 enum store_kind {
-	STORE_WRITE, /* records, durable when it comes back */
-	STORE_READ,  /* old entries for a peer that is behind */
+	STORE_WRITE,	   /* records, durable when it comes back */
+	STORE_READ,	   /* old entries for a peer that is behind */
+	STORE_COMPACT,	   /* drop what the log needs no more */
+	STORE_SNAP_READ,   /* a piece of a snapshot, for a peer */
+	STORE_SNAP_WRITE,  /* a piece of one that is received */
+	STORE_SNAP_FINISH, /* verify it, and give it its name */
 };
 
 struct store_job {
@@ -44,6 +49,12 @@ struct store_job {
 	/* READ */
 	uint64_t from, to, last; /* last: out */
 	struct blob *out;	 /* the host's, cap is the limit */
+	/* SNAP_*: a file of the data directory; from is the offset, iov[0]
+	 * the bytes to write. */
+	struct disk *disk;
+	char path[SNAP_PATH_LEN];
+	struct snap_meta meta; /* FINISH: out, without configuration */
+	struct snap_sum sum;   /* FINISH: in what was promised, out */
 };
 STAILQ_HEAD(store_queue, store_job);
 
@@ -51,7 +62,6 @@ STAILQ_HEAD(store_queue, store_job);
  * Run jobs[0..n) against the log: writes that stand together become one
  * batch; one sync covers all writes.  Fills error, last and out->len.
  * A failed write or sync is in every write job from there on.
- * *syncs counts them, may be NULL.
  */
 void store_run(struct wal *, struct store_job **jobs, size_t n);
 

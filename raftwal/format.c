@@ -131,7 +131,7 @@ copies_put(struct table_pen *pen, const uint8_t *records, uint32_t count)
 		uint64_t index = get_le64(records + 16);
 		uint64_t term = get_le64(records + 24);
 
-		if ((kind == RECORD_STATE || kind == RECORD_DAMAGE) && len == 8)
+		if (record_has_number((enum record_kind)kind) && len >= 8)
 			index = get_le64(records + RECORD_HEADER_LEN);
 		pen_put(pen, get_le32(records + 8));
 		pen_put(pen, kind);

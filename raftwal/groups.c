@@ -118,6 +118,27 @@ reserve(struct group_log *l, uint64_t first, uint64_t index)
 	return 0;
 }
 
+static bool
+is_start(const struct record *r)
+{
+	return (r->kind == RECORD_START || r->kind == RECORD_RESET) &&
+	       r->len >= 8;
+}
+
+static int
+start_admit(struct group_log *l, const struct record *r)
+{
+	uint64_t prev = get_le64(r->payload);
+
+	if (prev == UINT64_MAX || (r->kind == RECORD_START &&
+				      (prev + 1 < l->first || prev > l->tail)))
+		return -EINVAL;
+	l->first = prev + 1;
+	if (r->kind == RECORD_RESET)
+		l->tail = prev;
+	return 0;
+}
+
 int
 groups_admit(struct groups *gs, const struct record *r, uint64_t admission)
 {
@@ -129,18 +150,21 @@ groups_admit(struct groups *gs, const struct record *r, uint64_t admission)
 	error = groups_get(gs, r->group, &i);
 	if (error < 0)
 		return error;
-	if (!record_is_entry(r->kind))
-		return 0;
 	l = &gs->log[i];
 	g = &gs->pub[i];
 	if (l->admission != admission) {
 		l->admission = admission;
+		l->first = g->first;
 		l->tail = g->last;
 	}
-	if (r->index < g->first || r->index - 1 > l->tail)
+	if (is_start(r))
+		return start_admit(l, r);
+	if (!record_is_entry(r->kind))
+		return 0;
+	if (r->index < l->first || r->index - 1 > l->tail)
 		return -EINVAL;
 	l->tail = r->index;
-	return reserve(l, g->first, r->index);
+	return reserve(l, l->first, r->index);
 }
 
 static uint64_t
@@ -172,6 +196,24 @@ follows(const struct wal_group *g, const struct group_log *l,
 	if (!l->suspect || !l->fresh || r->index == g->first)
 		return true;
 	return r->index - 1 == g->last && r->term == l->last_term;
+}
+
+/* Without the first segment a group begins where its entries do, until its
+ * RECORD_START is read. */
+static void
+guess_first(struct wal_group *g, struct group_log *l, uint64_t index)
+{
+	/* A START alone may be an older one, too. */
+	if (l->bare && index > g->last + 1) {
+		l->started = false;
+		l->begun = false;
+	}
+	l->bare = false;
+	if (l->started || (l->begun && index >= g->first) || index == 0)
+		return;
+	l->begun = true;
+	g->first = index;
+	g->last = index - 1;
 }
 
 static int
@@ -239,6 +281,46 @@ note(struct wal_group *g, struct group_log *l, uint64_t known, uint64_t term)
 		l->known = max64(l->known, known);
 }
 
+/* Would this, in force from now on, make a damaged group whole? */
+static bool
+mends(const struct group_log *l, uint64_t prev, uint64_t term, bool reset)
+{
+	if (!reset && (l->known > prev || l->suspect))
+		return false;
+	return !l->noted || term > l->note_term ||
+	       (l->note_known != KNOWN_NOTHING && prev >= l->note_known);
+}
+
+static void
+start(struct wal_group *g, struct group_log *l, const struct record *r,
+    uint64_t pos)
+{
+	uint64_t prev = get_le64(r->payload), drop;
+	bool reset = r->kind == RECORD_RESET;
+
+	/* An older one, whose entries were dropped by a later one. */
+	if (prev == UINT64_MAX ||
+	    (!reset && l->begun && !l->started && prev + 1 < g->first))
+		return;
+	if (!reset && prev <= g->last && prev + 1 >= g->first) {
+		drop = prev + 1 - g->first;
+		if (g->last > prev)
+			memmove(l->pos, l->pos + drop,
+			    (size_t)(g->last - prev) * sizeof(*l->pos));
+	} else {
+		g->last = prev;
+		l->last_term = r->term;
+	}
+	g->first = prev + 1;
+	g->prev_term = r->term;
+	l->bare = !l->begun;
+	l->begun = true;
+	l->started = true;
+	l->start_pos = pos;
+	if (mends(l, prev, r->term, reset))
+		heal(g, l);
+}
+
 int
 groups_record(
     struct groups *gs, const struct record *r, uint64_t pos, uint64_t sequence)
@@ -253,12 +335,17 @@ groups_record(
 		return error;
 	g = &gs->pub[i];
 	l = &gs->log[i];
-	if (record_is_entry(r->kind))
+	if (record_is_entry(r->kind)) {
+		if (gs->headless)
+			guess_first(g, l, r->index);
 		return entry(g, l, r, pos);
+	}
 	if (r->kind == RECORD_STATE && r->len == 8)
 		state(g, l, r->term, get_le64(r->payload), pos, sequence);
 	else if (r->kind == RECORD_DAMAGE && r->len == 8)
 		note(g, l, get_le64(r->payload), r->term);
+	else if (is_start(r))
+		start(g, l, r, pos);
 	return 0;
 }
 
@@ -276,6 +363,8 @@ groups_lost(struct groups *gs, const struct record *r, uint64_t sequence)
 		return error;
 	g = &gs->pub[i];
 	l = &gs->log[i];
+	if (gs->headless && record_is_entry(r->kind))
+		guess_first(g, l, r->index);
 	if (!record_is_entry(r->kind) || r->index < g->first)
 		return 0;
 	l->term_max = max64(l->term_max, r->term);
@@ -310,7 +399,9 @@ groups_judge(struct groups *gs)
 		const struct group_log *l = &gs->log[i];
 		struct wal_group *g = &gs->pub[i];
 
-		g->damaged = !MUTANT(57) && (l->hole || l->suspect || l->noted);
+		g->damaged =
+		    !MUTANT(57) && (l->hole || l->suspect || l->noted ||
+				       (gs->headless && !l->started));
 		g->last_known = g->damaged ? max64(l->known, g->last) : g->last;
 	}
 }
@@ -318,6 +409,12 @@ groups_judge(struct groups *gs)
 bool
 groups_state_lost(const struct groups *gs)
 {
+	if (gs->headless)
+		for (size_t i = 0; i < gs->count; i++)
+			if (gs->log[i].state_seq == 0)
+				return true;
+	if (gs->headless && gs->count == 0)
+		return true;
 	if (!gs->lost_state)
 		return false;
 	/* A group that only the lost bytes told of would be unknown here:
@@ -344,6 +441,8 @@ groups_counts(struct groups *gs, const struct record *r, uint64_t pos)
 		       gs->log[i].pos[r->index - g->first] == pos;
 	if (r->kind == RECORD_STATE)
 		return gs->log[i].state_seq != 0 && gs->log[i].state_pos == pos;
+	if (r->kind == RECORD_START || r->kind == RECORD_RESET)
+		return gs->log[i].started && gs->log[i].start_pos == pos;
 	return true;
 }
 

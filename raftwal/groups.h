@@ -49,13 +49,20 @@ struct group_log {
 	uint64_t term_max;  /* highest term seen or told of */
 	uint64_t state_seq; /* batch of the last hard state, 0 none */
 	uint64_t state_pos;
-	uint64_t tail, admission; /* groups_admit()'s */
+	bool begun;   /* an entry was seen, or where the log starts */
+	bool bare;    /* by that alone */
+	bool started; /* RECORD_START or RESET was seen */
+	uint64_t start_pos;
+	uint64_t first, tail, admission; /* groups_admit()'s */
 };
 
 struct groups {
 	struct wal_group *pub; /* sorted by group */
 	struct group_log *log; /* the same order */
 	size_t count, cap, hit;
+	/* The log does not begin with its first segment: where each group
+	 * begins is guessed until its RECORD_START says it. */
+	bool headless;
 	bool lost_state;	 /* by groups_blind() */
 	uint64_t lost_state_seq; /* the last batch that may have held it */
 };

@@ -37,6 +37,8 @@ kind_is_known(uint32_t kind)
 	case RECORD_PEER:
 	case RECORD_DAMAGE:
 	case RECORD_COMMIT:
+	case RECORD_START:
+	case RECORD_RESET:
 		return true;
 	default:
 		return false;

@@ -46,6 +46,10 @@ enum record_kind {
 			       or has them again: raftwal(5) */
 	RECORD_COMMIT = 19, /* payload u64 index known to be committed, so
 			       that a restart can apply while it replays */
+	RECORD_START = 20,  /* the log begins behind a snapshot: payload u64
+			       index and u64 of the configuration, which
+			       follows; term is that of the index */
+	RECORD_RESET = 21,  /* the same, and no entry before it counts */
 };
 
 struct record {
@@ -62,6 +66,15 @@ static inline bool
 record_is_entry(enum record_kind k)
 {
 	return k > RECORD_INVALID && k < RECORD_STATE;
+}
+
+/* Kinds whose payload begins with a number that counts for recovery: the
+ * batch's head keeps a copy of it. */
+static inline bool
+record_has_number(enum record_kind k)
+{
+	return k == RECORD_STATE || k == RECORD_DAMAGE || k == RECORD_START ||
+	       k == RECORD_RESET;
 }
 
 /* Bytes that a record with len payload bytes occupies, padding included. */

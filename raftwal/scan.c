@@ -81,7 +81,7 @@ deliver_copy(struct scan *s, const struct record_copy *c, uint64_t offset,
 	    "the record's checksum does not fit");
 	if (error != 0)
 		return error;
-	if (c->kind != RECORD_STATE && c->kind != RECORD_DAMAGE) {
+	if (!record_has_number(r.kind)) {
 		r.len = c->len;
 		return deliver(s, &r, 0, b, false);
 	}
@@ -507,6 +507,41 @@ end_here(struct scan *s)
 			     : s->offset;
 }
 
+/*
+ * Segments before this one were dropped: the sequence goes on at its first
+ * batch, whose foot may stand in for its head.
+ */
+static int
+sequence_begin(struct scan *s)
+{
+	const struct segment *g = &s->segments[s->at];
+	struct batch_head h;
+	uint8_t *p;
+	int error;
+
+	s->chain_known = false;
+	for (uint64_t at = s->offset; at + BLOCK <= g->size; at += BLOCK) {
+		uint64_t end = at + BLOCK - s->offset;
+		bool head;
+
+		error = scan_bytes(s, s->at, at, BLOCK, &p);
+		if (error < 0)
+			return error;
+		head = batch_head_read(p, g->nonce, &h);
+		/* The second batch: of the first neither end is left. */
+		if (head && at > s->offset)
+			return 0;
+		if (head ||
+		    (batch_head_read(p + BLOCK - SECTOR, g->nonce, &h) &&
+			batch_len(h.sectors, h.records_len) == end)) {
+			s->sequence = h.sequence - 1;
+			s->state = h.state;
+			return 0;
+		}
+	}
+	return 0;
+}
+
 static int
 segment_begin(struct scan *s)
 {
@@ -523,6 +558,8 @@ segment_begin(struct scan *s)
 	    g->number != s->segments[s->at - 1].number + 1)
 		error = problem(s, 0, 0, "missing", NULL,
 		    "the segment before this one is not there");
+	if (error == 0 && s->at == 0 && g->number > 1)
+		error = sequence_begin(s);
 	return error;
 }
 

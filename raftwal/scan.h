@@ -94,6 +94,8 @@ struct scan {
 /* Lists the segments.  -ENOENT without a directory wal. */
 int scan_init(struct scan *, struct disk *, struct errtext *);
 void scan_release(struct scan *);
+/* Segments from the first one on were dropped, or are lost. */
+bool scan_is_headless(const struct scan *);
 /* Reads all of it; may be called again. */
 int scan_run(
     struct scan *, const struct scan_visitor *, void *ctx, struct errtext *);

@@ -34,6 +34,10 @@ show_kind(enum record_kind kind)
 		return "damage";
 	case RECORD_COMMIT:
 		return "commit";
+	case RECORD_START:
+		return "start";
+	case RECORD_RESET:
+		return "reset";
 	case RECORD_INVALID:
 		break;
 	}
@@ -318,6 +322,12 @@ show_op(const struct record *r, enum show_encoding how)
 		if (r->len == 8)
 			op = json_pack("{s:o}", "commit", number(n));
 		break;
+	case RECORD_START:
+	case RECORD_RESET:
+		if (r->len >= 8)
+			op = json_pack(
+			    "{s:o}", "prev", number(get_le64(r->payload)));
+		break;
 	case RECORD_DAMAGE:
 		if (r->len == 8)
 			op = json_pack("{s:o}", "last_known",
@@ -406,7 +416,8 @@ show_op_line(const struct record *r, char *buf, size_t size)
 			line_word(&l, b);
 		return;
 	}
-	if (r->len == 8 && r->kind != RECORD_COMMAND)
+	if ((r->len == 8 && r->kind != RECORD_COMMAND) ||
+	    (r->len > 8 && record_has_number(r->kind)))
 		k = snprintf(text, sizeof(text), "%s %" PRIu64,
 		    r->kind == RECORD_STATE ? "vote" : "index",
 		    get_le64(r->payload));

@@ -253,7 +253,7 @@ static int
 type_check(const char *type)
 {
 	static const char *const known[] = {"entry", "noop", "config", "state",
-	    "peer", "damage", "commit", "snapshot"};
+	    "peer", "damage", "commit", "start", "reset"};
 
 	if (type == NULL)
 		return 0;

@@ -196,6 +196,7 @@ recover(struct wal *w, wal_replay_cb replay, void *ctx,
 	if (error < 0)
 		return error;
 	s.live = w->opt.read_only;
+	w->groups.headless = scan_is_headless(&s);
 	error = scan_run(&s, &recover_visitor, &rec, et);
 	if (error != 0)
 		goto out;
@@ -347,7 +348,7 @@ static bool
 kind_may_be_written(uint32_t kind)
 {
 	return record_is_entry((enum record_kind)kind) ||
-	       (kind >= RECORD_STATE && kind <= RECORD_COMMIT);
+	       (kind >= RECORD_STATE && kind <= RECORD_RESET);
 }
 
 /* The fields of a record that somebody else has sealed. */
@@ -549,6 +550,59 @@ wal_prepare(struct wal *w)
 	if (w->opt.read_only)
 		return -EROFS;
 	return segment_prepare(w);
+}
+
+/* The lowest segment that any group needs. */
+static uint64_t
+keep_from(const struct wal *w)
+{
+	uint64_t keep = w->number;
+
+	for (size_t i = 0; i < w->groups.count; i++) {
+		const struct wal_group *g = &w->groups.pub[i];
+		const struct group_log *l = &w->groups.log[i];
+		uint64_t pos[] = {l->start_pos, l->state_pos,
+		    g->last >= g->first ? l->pos[0] : l->start_pos};
+
+		/* Never begun behind a snapshot, or not trusted: all of it. */
+		if (!l->started || g->damaged)
+			return w->number_first;
+		for (size_t k = 0; k < sizeof(pos) / sizeof(pos[0]); k++)
+			if (pos_number(pos[k]) < keep)
+				keep = pos_number(pos[k]);
+	}
+	return w->groups.count == 0 ? w->number_first : keep;
+}
+
+int
+wal_compact(struct wal *w, uint64_t *dropped)
+{
+	const struct disk_ops *ops = w->disk.ops;
+	char path[SEGMENT_PATH_LEN];
+	uint64_t keep;
+	int error;
+
+	*dropped = 0;
+	/* What says that they are not needed is durable first. */
+	error = MUTANT(66) ? 0 : wal_sync(w);
+	if (error < 0)
+		return error;
+	keep = keep_from(w);
+	if (w->number_first < keep)
+		readers_close(w);
+	/* Oldest first and one by one: a crash leaves no gap. */
+	while (w->number_first < keep) {
+		segment_path(w->number_first, path);
+		error = ops->unlink(w->disk.ctx, path);
+		if (error == 0 || error == -ENOENT)
+			error = ops->sync_dir(w->disk.ctx, "wal");
+		if (error < 0)
+			return error;
+		w->number_first++;
+		w->stat.segments--;
+		(*dropped)++;
+	}
+	return 0;
 }
 
 void

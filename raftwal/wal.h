@@ -66,6 +66,7 @@ struct wal_group {
 	uint64_t term;	     /* hard state; 0 if none was ever written */
 	uint64_t vote;	     /* server id, 0 nobody */
 	uint64_t first;	     /* first index kept; 1 without compaction */
+	uint64_t prev_term;  /* of first - 1; 0 if first is 1 */
 	uint64_t last;	     /* last index, first - 1 when there is no entry */
 	bool damaged;	     /* entries that were once durable are missing: the
 			   caller must not vote on this log as it stands */
@@ -106,6 +107,16 @@ int wal_mark(struct wal *);
 /* Make the next segment ready, a bounded piece of work a call: 1 there is
  * more to do, 0 it is ready. */
 int wal_prepare(struct wal *);
+
+/*
+ * Drops whole segments that no group needs any more, oldest first.  What a
+ * group needs: entries from the one behind its last RECORD_START (or RESET)
+ * on, that record, its last hard state, and what stands behind these; so
+ * whoever writes a START writes in the same batch what else is to outlive the
+ * segments before.  A group without START keeps everything, and so does a
+ * damaged one.  An error leaves a log that is whole.
+ */
+int wal_compact(struct wal *, uint64_t *dropped);
 
 /*
  * Entries [from..to] of a group as sealed records back to back into buf, as

@@ -114,6 +114,7 @@ wal_walk(struct disk *disk, wal_walk_cb cb, void *ctx, struct errtext *et)
 	if (error < 0)
 		return error;
 	w.scan.live = true;
+	w.groups.headless = scan_is_headless(&w.scan);
 	error = scan_run(&w.scan, &learn_visitor, &w, et);
 	if (error == 0)
 		error = scan_run(&w.scan, &tell_visitor, &w, et);
@@ -196,6 +197,7 @@ wal_check(struct disk *disk, wal_problem_cb cb, void *ctx,
 	if (error < 0)
 		return error;
 	w.scan.live = true;
+	w.groups.headless = scan_is_headless(&w.scan);
 	report->segments = w.scan.count;
 	for (size_t i = 0; i < w.scan.count; i++)
 		report->bytes += w.scan.segments[i].size;

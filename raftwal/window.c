@@ -246,6 +246,12 @@ fail:
 	return error;
 }
 
+bool
+scan_is_headless(const struct scan *s)
+{
+	return s->count > 0 && s->segments[0].number > 1;
+}
+
 void
 scan_release(struct scan *s)
 {

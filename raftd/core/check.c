@@ -78,7 +78,8 @@ check_role(const struct raft *r)
 			return "a leader that is not its own";
 		if (r->saved.term != r->hard.term || r->saved.vote != r->opt.id)
 			return "a leader whose vote is not durable";
-		if (trail_term(&r->trail, r->term_start) != r->hard.term)
+		if (r->term_start >= r->trail.prev_index &&
+		    trail_term(&r->trail, r->term_start) != r->hard.term)
 			return "a leader's first entry is not of its term";
 		if (trail_last_term(&r->trail) != r->hard.term)
 			return "a leader's last entry is not of its term";

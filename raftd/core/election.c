@@ -20,6 +20,26 @@ election_reset(struct raft *r)
 	r->election_at = time_after(r->now, r->opt.election.ns + spread);
 }
 
+/*
+ * A start need not wait for a timeout to know that nobody leads: pre-votes
+ * disturb nobody, and where somebody leads they are refused.  Who is alone
+ * has nobody to ask.
+ */
+void
+election_start(struct raft *r)
+{
+	uint64_t ns = r->opt.election.ns / 8;
+
+	election_reset(r);
+	if (r->self >= 0 &&
+	    quorum_reached(config_now(r), UINT32_C(1) << r->self))
+		ns = 0;
+	else
+		ns += raft_random(r, r->opt.election.ns / 2);
+	if (r->opt.pre_vote)
+		r->election_at = time_after(r->now, ns);
+}
+
 /* Spacing of those who rush to replace a leader known to be gone: wide
  * enough for a pre-vote to travel, so that the first one wins. */
 static uint64_t
@@ -107,11 +127,23 @@ bit_of(const struct raft *r, uint64_t id)
 	return at < 0 ? 0 : UINT32_C(1) << at;
 }
 
+/* Who elects. */
+static struct raft_config
+electorate(const struct raft *r)
+{
+	struct raft_config c = *config_now(r);
+	uint32_t i;
+
+	for (i = 0; i < c.count && r->opt.unsafe_early_vote; i++)
+		c.member[i].voter |= RAFT_VOTER_NEW;
+	return c;
+}
+
 /* Ask everybody who has not answered. */
 static void
 ask(struct raft *r)
 {
-	const struct raft_config *c = config_now(r);
+	const struct raft_config all = electorate(r), *c = &all;
 	bool pre = r->role == RAFT_PRECANDIDATE;
 	struct raft_msg *m;
 	uint32_t i;
@@ -136,13 +168,14 @@ static void become_candidate(struct raft *);
 static void
 tally(struct raft *r)
 {
+	const struct raft_config c = electorate(r);
 	enum quorum_vote vote;
 	uint32_t no = r->no;
 
 	/* Who has just gone will not answer. */
 	if (rushing(r))
 		no |= bit_of(r, r->lost) & ~r->yes;
-	vote = quorum_vote(config_now(r), r->yes, no);
+	vote = quorum_vote(&c, r->yes, no);
 	if (vote == QUORUM_WON && r->role == RAFT_PRECANDIDATE) {
 		become_candidate(r);
 	} else if (vote == QUORUM_WON) {
@@ -250,7 +283,11 @@ election_peer_down(struct raft *r, uint64_t peer)
 void
 election_peer_up(struct raft *r, uint64_t peer)
 {
-	if (r->lost != peer)
+	/* A question asked before there was a link went nowhere. */
+	if ((r->role == RAFT_PRECANDIDATE || r->role == RAFT_CANDIDATE) &&
+	    (bit_of(r, peer) & ~(r->yes | r->no)) != 0)
+		ask(r);
+	if (peer == RAFT_NONE || r->lost != peer)
 		return;
 	r->lost = RAFT_NONE;
 	/* It may lead still: give it the time to say so. */

@@ -189,7 +189,8 @@ refusal(const struct raft *r, const struct raft_config *c)
 			return "a joint configuration must be left first";
 		if (!same_voters(c, RAFT_VOTER_OLD, now, RAFT_VOTER_NEW))
 			return "the old half is not the configuration in force";
-	} else if (!same_voters(c, RAFT_VOTER_NEW, now, RAFT_VOTER_NEW)) {
+	} else if (!same_voters(c, RAFT_VOTER_NEW, now, RAFT_VOTER_NEW) &&
+		   (now->joint || !r->opt.unsafe_no_joint)) {
 		return now->joint ? "a joint configuration is left for its new"
 				    " half only"
 				  : "voters change through a joint"

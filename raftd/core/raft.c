@@ -210,7 +210,7 @@ raft_init(struct raft *r, const struct raft_options *o,
 	/* Rounds are never the same twice, not even in another boot. */
 	r->round_seq = ((o->boot & UINT64_C(0x3fffff)) << 40) + 1;
 	r->leader_heard = now;
-	election_reset(r);
+	election_start(r);
 	return 0;
 }
 
@@ -271,9 +271,12 @@ message_sane(const struct raft *r, const struct raft_msg *m)
 		       m->u.vote.last_index <= RAFT_NUMBER_MAX;
 	case RAFT_APPEND:
 		return m->term > 0 && append_sane(m);
+	case RAFT_SNAPSHOT:
+		return m->u.snapshot.index <= RAFT_NUMBER_MAX &&
+		       m->u.snapshot.index > 0 && m->u.snapshot.log_term > 0 &&
+		       m->u.snapshot.log_term <= m->term;
 	case RAFT_HEARTBEAT:
 	case RAFT_TIMEOUT_NOW:
-	case RAFT_SNAPSHOT:
 		return m->term > 0;
 	default:
 		return true;
@@ -321,7 +324,7 @@ reply_received(struct raft *r, const struct raft_msg *m)
 		read_index_reply(r, m);
 		break;
 	case RAFT_SNAPSHOT_REPLY:
-		replicate_snapshot_reply(r, m);
+		snapshot_reply(r, m);
 		break;
 	default:
 		break;
@@ -373,7 +376,7 @@ leader_received(struct raft *r, const struct raft_msg *m)
 		replicate_heartbeat(r, m);
 		break;
 	case RAFT_SNAPSHOT:
-		replicate_snapshot(r, m);
+		snapshot_piece(r, m);
 		break;
 	case RAFT_TIMEOUT_NOW:
 		transfer_timeout_now(r, m);
@@ -497,6 +500,7 @@ dispatch(struct raft *r, const struct raft_event *ev)
 		election_peer_down(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_PEER_UP:
+		replicate_peer_up(r, ev->u.peer.id);
 		election_peer_up(r, ev->u.peer.id);
 		break;
 	case RAFT_EV_CHANGE:
@@ -508,6 +512,12 @@ dispatch(struct raft *r, const struct raft_event *ev)
 	case RAFT_EV_STEP_DOWN:
 		if (r->role == RAFT_LEADER)
 			transfer_step_down(r);
+		break;
+	case RAFT_EV_SNAPSHOT_SAVED:
+		snapshot_saved(r, ev->u.snapshot.index);
+		break;
+	case RAFT_EV_SNAPSHOT_RECEIVED:
+		snapshot_received(r, ev);
 		break;
 	case RAFT_EV_TYPE_COUNT:
 	default:
@@ -555,6 +565,7 @@ raft_step(struct raft *r, const struct raft_event *ev, struct raft_output *out)
 	out->rejected = false;
 	out->msg_count = 0;
 	out->read_count = 0;
+	out->snapshot_wanted = out->snapshot_installed = false;
 	if (time_reached(ev->now, r->now))
 		r->now = ev->now;
 	r->out = out;

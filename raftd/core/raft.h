@@ -122,7 +122,7 @@ enum raft_msg_type {
 	RAFT_READ_INDEX,       /* follower to leader */
 	RAFT_READ_INDEX_REPLY, /* leader to follower */
 	RAFT_TIMEOUT_NOW,      /* leadership transfer, diss. 3.10 */
-	RAFT_SNAPSHOT,	       /* begins a transfer; the bytes are the host's */
+	RAFT_SNAPSHOT,	       /* a piece of one; the bytes are the host's */
 	RAFT_SNAPSHOT_REPLY,
 	RAFT_MSG_TYPE_COUNT
 };
@@ -184,8 +184,7 @@ struct raft_msg {
 			bool ok;	/* reply only */
 		} read;
 		struct {
-			uint64_t index, log_term;
-			struct raft_config config;
+			uint64_t index, log_term; /* what it ends with */
 		} snapshot;
 		struct {
 			bool ok;
@@ -217,6 +216,12 @@ enum raft_event_type {
 	RAFT_EV_CHANGE,
 	RAFT_EV_TRANSFER,  /* hand leadership to id, RAFT_NONE picks one */
 	RAFT_EV_STEP_DOWN, /* stop leading now (sick disk, clock jump) */
+	/* A snapshot of an applied index is durable, and the log is to begin
+	 * behind it. */
+	RAFT_EV_SNAPSHOT_SAVED,
+	/* One that the leader sent is whole and durable: a restart would
+	 * begin with it. */
+	RAFT_EV_SNAPSHOT_RECEIVED,
 	RAFT_EV_TYPE_COUNT
 };
 
@@ -244,6 +249,12 @@ struct raft_event {
 			uint64_t id;
 		} peer;			   /* PEER_DOWN, PEER_UP, TRANSFER */
 		struct raft_config config; /* CHANGE */
+		struct {
+			uint64_t index, term;
+			/* RECEIVED only: in force at index */
+			uint64_t config_index;
+			struct raft_config config;
+		} snapshot;
 	} u;
 };
 
@@ -276,6 +287,9 @@ struct raft_output {
 	uint32_t read_count;
 	struct raft_read_done read[RAFT_READS_MAX];
 	uint64_t snapshot_to;	   /* a peer needs what the log has no more */
+	bool snapshot_wanted;	   /* RAFT_SNAPSHOT: take its bytes */
+	bool snapshot_installed;   /* RECEIVED: the log begins behind it now,
+				      and so must the state machine */
 	bool leader_changed;	   /* role, leader or term differ from before */
 	struct raft_time deadline; /* next TICK at the latest */
 };
@@ -292,6 +306,9 @@ struct raft_options {
 	uint64_t uncommitted_bytes_max; /* proposals beyond are rejected */
 	uint32_t append_entries_max;	/* in one message */
 	bool pre_vote, check_quorum;	/* true but in tests */
+	/* Wrong on purpose, to show why: learners count in elections; voters
+	 * change without a joint configuration. */
+	bool unsafe_early_vote, unsafe_no_joint;
 };
 
 /* What the log holds at start-up. */

@@ -267,6 +267,17 @@ replicate_peer_down(struct raft *r, uint64_t peer)
 	progress_probe(p, p->next);
 }
 
+/* What was sent before there was a link went nowhere: probe at once. */
+void
+replicate_peer_up(struct raft *r, uint64_t peer)
+{
+	struct progress *p;
+
+	if (r->role == RAFT_LEADER && peer != r->opt.id &&
+	    (p = members_progress(r, peer)) != NULL)
+		p->waiting = false;
+}
+
 /* ---- leader: sending --------------------------------------------------- */
 
 /* What to send to p next: false if nothing.  *notice: only to tell the commit
@@ -416,18 +427,6 @@ replicate_heartbeat_reply(struct raft *r, const struct raft_msg *m)
 	read_acked(r, at, m->u.heartbeat_reply.round);
 }
 
-void
-replicate_snapshot_reply(struct raft *r, const struct raft_msg *m)
-{
-	struct progress *p = members_progress(r, m->from);
-
-	if (r->role != RAFT_LEADER || p == NULL ||
-	    p->state != RAFT_SNAPSHOTTING || !m->u.snapshot_reply.ok ||
-	    m->u.snapshot_reply.index > r->trail.last)
-		return;
-	progress_probe(p, m->u.snapshot_reply.index + 1);
-}
-
 /* ---- follower ---------------------------------------------------------- */
 
 static void
@@ -575,15 +574,4 @@ replicate_heartbeat(struct raft *r, const struct raft_msg *m)
 	reply = raft_send(r, RAFT_HEARTBEAT_REPLY, m->from);
 	reply->u.heartbeat_reply.round = m->u.heartbeat.round;
 	reply->u.heartbeat_reply.last = r->verified;
-}
-
-/* Receiving a snapshot is the host's; the core has no part in it yet, and
- * says so. */
-void
-replicate_snapshot(struct raft *r, const struct raft_msg *m)
-{
-	struct raft_msg *reply = raft_send(r, RAFT_SNAPSHOT_REPLY, m->from);
-
-	reply->u.snapshot_reply.ok = false;
-	reply->u.snapshot_reply.index = m->u.snapshot.index;
 }

@@ -5,6 +5,7 @@
  *	raft.c		start, dispatch, changes of role
  *	election.c	timers, pre-votes, votes
  *	replicate.c	appends, acknowledgements, heartbeats, commit
+ *	snapshot.c	snapshots instead of entries
  *	read.c		read rounds of a leader, reads of a follower
  *	members.c	configurations in force, changes of them
  *	transfer.c	handing leadership over
@@ -193,6 +194,7 @@ members_progress(struct raft *r, uint64_t id)
 
 /* ---- election.c -------------------------------------------------------- */
 
+void election_start(struct raft *); /* after a start */
 void election_reset(struct raft *); /* a full random timeout from now */
 void election_heard(struct raft *); /* from the leader */
 void election_tick(struct raft *);
@@ -214,12 +216,11 @@ void replicate_propose(struct raft *, uint32_t count, uint64_t bytes);
 void replicate_persisted(struct raft *);
 void replicate_commit(struct raft *);
 void replicate_peer_down(struct raft *, uint64_t peer);
+void replicate_peer_up(struct raft *, uint64_t peer);
 void replicate_append(struct raft *, const struct raft_msg *);
 void replicate_append_reply(struct raft *, const struct raft_msg *);
 void replicate_heartbeat(struct raft *, const struct raft_msg *);
 void replicate_heartbeat_reply(struct raft *, const struct raft_msg *);
-void replicate_snapshot(struct raft *, const struct raft_msg *);
-void replicate_snapshot_reply(struct raft *, const struct raft_msg *);
 void replicate_beat(struct raft *, struct progress *);
 /* Who was heard within an election timeout, ourselves included. */
 uint32_t replicate_heard(const struct raft *);
@@ -229,6 +230,13 @@ replicate_ready(const struct raft *r)
 {
 	return r->role == RAFT_LEADER && r->commit >= r->term_start;
 }
+
+/* ---- snapshot.c -------------------------------------------------------- */
+
+void snapshot_piece(struct raft *, const struct raft_msg *);
+void snapshot_reply(struct raft *, const struct raft_msg *);
+void snapshot_saved(struct raft *, uint64_t index);
+void snapshot_received(struct raft *, const struct raft_event *);
 
 /* ---- read.c ------------------------------------------------------------ */
 

@@ -86,6 +86,25 @@ trail_truncate(struct trail *t, uint64_t last)
 	t->last = last;
 }
 
+void
+trail_compact(struct trail *t, uint64_t prev_index)
+{
+	uint64_t term = trail_term(t, prev_index);
+	uint32_t at, i;
+
+	assert(prev_index >= t->prev_index && prev_index <= t->last);
+	if (prev_index == t->prev_index)
+		return;
+	at = prev_index == t->last ? t->count : run_of(t, prev_index + 1);
+	for (i = at; i < t->count; i++)
+		t->run[i - at] = t->run[i];
+	t->count -= at;
+	if (t->count > 0)
+		t->run[0].first = prev_index + 1;
+	t->prev_index = prev_index;
+	t->prev_term = term;
+}
+
 uint64_t
 trail_floor(const struct trail *t, uint64_t index, uint64_t term)
 {

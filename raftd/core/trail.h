@@ -36,6 +36,9 @@ bool trail_room(const struct trail *, uint32_t n);
  * Room for one run must be there if the term is new. */
 void trail_append(struct trail *, uint64_t last, uint64_t term);
 
+/* Forget everything up to `prev_index`, which is within reach. */
+void trail_compact(struct trail *, uint64_t prev_index);
+
 /* Forget everything after `last`, which is within reach. */
 void trail_truncate(struct trail *, uint64_t last);
 

@@ -65,6 +65,7 @@ struct fsm_ops {
 	struct fsm_digest (*digest)(const struct fsm *);
 	uint64_t (*rev)(const struct fsm *); /* current revision */
 	uint64_t (*applied)(const struct fsm *);
+	uint64_t (*time)(const struct fsm *); /* replicated, ms */
 	/* Whole state out and in, as a stream of bytes; -errno. */
 	int (*save)(const struct fsm *,
 	    int (*write)(void *ctx, const void *, size_t), void *ctx);

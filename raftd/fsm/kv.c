@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "raftd/fsm/digest.h"
 #include "raftd/fsm/kvargs.h"
 #include "raftd/fsm/kvlist.h"
 #include "raftd/fsm/kvstore.h"
+#include "raftd/fsm/txn.h"
 
 const struct fsm_method kv_methods[] = {
     {"put", FSM_COMMAND, "key, value, {options}",
@@ -16,6 +18,10 @@ const struct fsm_method kv_methods[] = {
 	"append, prev"},
     {"delete", FSM_COMMAND, "key or [key, ...], {options}",
 	"remove keys in one revision; options if_rev, prev"},
+    {"incr", FSM_COMMAND, "key, number, {options}",
+	"add to a decimal number, absent is 0; option if_rev"},
+    {"txn", FSM_COMMAND, "{if, then, else}, {options}",
+	"compare, then carry out one of two lists of operations"},
     {"get", FSM_QUERY, "key, {options}",
 	"the record of a key, or nil; option rev"},
     {"list", FSM_QUERY, "prefix, {options}",
@@ -36,6 +42,10 @@ method_of(struct mp_span name)
 		return KV_DELETE;
 	if (mp_span_eq(name, "list"))
 		return KV_LIST;
+	if (mp_span_eq(name, "incr"))
+		return KV_INCR;
+	if (mp_span_eq(name, "txn"))
+		return KV_TXN;
 	return 0;
 }
 
@@ -54,14 +64,15 @@ no_memory(struct wire_error *err)
 
 /* ---- results ----------------------------------------------------------- */
 
-/* What put and delete answer; deleted stands in the answer of delete. */
+/* What put, delete and incr answer; deleted stands in the answer of delete,
+ * value in that of incr. */
 static void
 put_outcome(const struct fsm *f, struct mp_buf *b, bool succeeded,
-    const struct record *prev, const uint64_t *deleted)
+    const struct record *prev, const uint64_t *deleted, const int64_t *value)
 {
 	if (b == NULL)
 		return;
-	mp_put_map(b, deleted == NULL ? 5 : 6);
+	mp_put_map(b, 5 + (deleted != NULL) + (value != NULL));
 	mp_put_kv_u64(b, "rev", f->rev);
 	mp_put_kv_u64(b, "group", f->group);
 	mp_put_kv_bool(b, "duplicate", false);
@@ -70,6 +81,10 @@ put_outcome(const struct fsm *f, struct mp_buf *b, bool succeeded,
 	kvlist_put_record(f, b, prev, false);
 	if (deleted != NULL)
 		mp_put_kv_u64(b, "deleted", *deleted);
+	if (value != NULL) {
+		mp_put_str(b, "value");
+		mp_put_i64(b, *value);
+	}
 }
 
 /* ---- commands ---------------------------------------------------------- */
@@ -125,11 +140,11 @@ apply_put(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 	if (!conditions_hold(a, cur)) {
 		if (MUTANT(98))
 			f->rev++;
-		put_outcome(f, reply, false, cur, NULL);
+		put_outcome(f, reply, false, cur, NULL, NULL);
 		return WIRE_OK;
 	}
 	if (a->if_changed && is_unchanged(a, cur)) {
-		put_outcome(f, reply, true, a->prev ? cur : NULL, NULL);
+		put_outcome(f, reply, true, a->prev ? cur : NULL, NULL, NULL);
 		return WIRE_OK;
 	}
 	if (a->append && cur != NULL &&
@@ -139,7 +154,7 @@ apply_put(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 		    a->value.len + cur->value_len, WIRE_VALUE_LEN_MAX);
 	if (kvstore_put(f, f->rev + 1, &path, a->key, a->value, a->append) < 0)
 		return no_memory(err);
-	put_outcome(f, reply, true, a->prev ? cur : NULL, NULL);
+	put_outcome(f, reply, true, a->prev ? cur : NULL, NULL, NULL);
 	return WIRE_OK;
 }
 
@@ -160,7 +175,7 @@ apply_delete(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 		tree_find(&f->tree, key.p, key.len, &path);
 		cur = current(f, &path);
 		if (!conditions_hold(a, cur)) {
-			put_outcome(f, reply, false, cur, &deleted);
+			put_outcome(f, reply, false, cur, &deleted, NULL);
 			return WIRE_OK;
 		}
 		if (cur == NULL)
@@ -169,7 +184,84 @@ apply_delete(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 			return no_memory(err);
 		deleted++;
 	}
-	put_outcome(f, reply, true, a->prev ? cur : NULL, &deleted);
+	put_outcome(f, reply, true, a->prev ? cur : NULL, &deleted, NULL);
+	return WIRE_OK;
+}
+
+/* A number in decimal, as a person or printf(3) writes it; a newline may
+ * follow, as echo(1) leaves one. */
+static bool
+read_number(const struct record *r, int64_t *number)
+{
+	const uint8_t *p = record_value(r), *end = p + r->value_len;
+	bool negative = p < end && *p == '-';
+	int64_t n = 0;
+
+	if (p < end && end[-1] == '\n')
+		end--;
+	p += negative;
+	if (p >= end)
+		return false;
+	for (; p < end; p++) {
+		int digit = *p - '0';
+
+		if (digit < 0 || digit > 9 ||
+		    __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_sub_overflow(n, digit, &n))
+			return false;
+	}
+	/* Counted downwards, which has room for one more. */
+	if (!negative && __builtin_sub_overflow(0, n, &n))
+		return false;
+	*number = n;
+	return true;
+}
+
+static size_t
+print_number(int64_t number, char text[24])
+{
+	uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	char digits[24];
+	size_t count = 0, len = 0;
+
+	do {
+		digits[count++] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	if (number < 0)
+		text[len++] = '-';
+	while (count > 0)
+		text[len++] = digits[--count];
+	return len;
+}
+
+static enum wire_status
+apply_incr(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
+    struct wire_error *err)
+{
+	const struct record *cur;
+	struct tree_path path;
+	int64_t number = 0, sum = 0;
+	char text[24];
+	size_t len;
+
+	tree_find(&f->tree, a->key.p, a->key.len, &path);
+	cur = current(f, &path);
+	if (cur != NULL && !read_number(cur, &number))
+		return kvargs_fail(err, WIRE_DATA,
+		    "the value is not a decimal number of 64 bits");
+	if (!conditions_hold(a, cur)) {
+		put_outcome(f, reply, false, cur, NULL, &number);
+		return WIRE_OK;
+	}
+	if (__builtin_add_overflow(number, a->by, &sum))
+		return kvargs_fail(
+		    err, WIRE_DATA, "the sum does not fit into 64 bits");
+	len = print_number(sum, text);
+	if (kvstore_put(
+		f, f->rev + 1, &path, a->key, mp_span(text, len), false) < 0)
+		return no_memory(err);
+	put_outcome(f, reply, true, NULL, NULL, &sum);
 	return WIRE_OK;
 }
 
@@ -192,10 +284,15 @@ static enum wire_status
 read_command(const struct fsm_command *c, unsigned *method, struct kv_args *a,
     struct wire_error *err)
 {
+	enum wire_status st;
+
 	*method = method_of(c->method);
-	if (*method != KV_PUT && *method != KV_DELETE)
+	if ((*method & KV_COMMANDS) == 0)
 		return no_method(c->method, err);
-	return kvargs_read((enum kv_method) * method, c->params, a, err);
+	st = kvargs_read((enum kv_method) * method, c->params, a, err);
+	if (st == WIRE_OK && *method == KV_TXN)
+		st = txn_judge(a->txn, err);
+	return st;
 }
 
 static enum wire_status
@@ -205,6 +302,70 @@ kv_admit(const struct fsm_command *c, struct wire_error *err)
 	unsigned method;
 
 	return read_command(c, &method, &a, err);
+}
+
+static enum wire_status
+carry_out(struct fsm *f, unsigned method, const struct kv_args *a,
+    struct mp_buf *reply, struct wire_error *err)
+{
+	switch (method) {
+	case KV_PUT:
+		return apply_put(f, a, reply, err);
+	case KV_DELETE:
+		return apply_delete(f, a, reply, err);
+	case KV_INCR:
+		return apply_incr(f, a, reply, err);
+	default:
+		return txn_apply(f, a->txn, reply, err);
+	}
+}
+
+/* What a write is, without how its client asks for it: the same for all
+ * copies of one, and hardly ever for two. */
+static uint64_t
+print_of(unsigned method, const struct kv_args *a)
+{
+	struct mp_span body = a->key;
+	struct fsm_digest key, value;
+	uint64_t n[6];
+
+	if (method == KV_DELETE)
+		body = mp_span(a->keys.p, a->keys_len);
+	else if (method == KV_TXN)
+		body = mp_span(a->txn.p, a->txn_len);
+	key = digest_of(body.p, body.len);
+	value = digest_of(a->value.p, a->value.len);
+	n[0] = method;
+	n[1] = key.lo;
+	n[2] = value.lo;
+	n[3] = (uint64_t)a->by;
+	n[4] = a->append;
+	n[5] = 0;
+	return digest_of_u64(n, 6).lo;
+}
+
+static enum wire_status
+carry_out_once(struct fsm *f, unsigned method, const struct kv_args *a,
+    struct mp_buf *reply, struct wire_error *err)
+{
+	uint64_t print = print_of(method, a);
+	struct sessions *t = &f->sessions;
+	struct wire_error why = {0};
+	enum wire_status st = WIRE_OK;
+	struct session *s;
+
+	if (!session_begin(t, f->time, a, print, &s, reply, err, &st))
+		return st;
+	st = carry_out(f, method, a, &t->reply, &why);
+	if (st == WIRE_BUG || !session_end(t, s, a, print, st, &why))
+		return no_memory(err);
+	if (st != WIRE_OK) {
+		if (err != NULL)
+			*err = why;
+	} else if (reply != NULL) {
+		mp_put_raw(reply, t->reply.data, t->reply.len);
+	}
+	return st;
 }
 
 static enum wire_status
@@ -219,8 +380,9 @@ kv_apply(struct fsm *f, const struct fsm_command *c, struct mp_buf *reply,
 	st = read_command(c, &method, &a, err);
 	if (st != WIRE_OK)
 		return st;
-	st = method == KV_PUT ? apply_put(f, &a, reply, err)
-			      : apply_delete(f, &a, reply, err);
+	st = (a.given & KV_SESSION) != 0
+		 ? carry_out_once(f, method, &a, reply, err)
+		 : carry_out(f, method, &a, reply, err);
 	/* Behind the answer: what was replaced is part of it. */
 	kvstore_trim(f);
 	return st;
@@ -290,6 +452,12 @@ kv_applied(const struct fsm *f)
 	return f->applied;
 }
 
+static uint64_t
+kv_time(const struct fsm *f)
+{
+	return f->time;
+}
+
 void
 kv_stat(const struct fsm *f, struct kv_stat *s)
 {
@@ -311,6 +479,7 @@ const struct fsm_ops kv_ops = {
     .digest = kvstore_digest,
     .rev = kv_rev,
     .applied = kv_applied,
+    .time = kv_time,
     .save = kvstore_save,
     .load = kvstore_load,
 };

@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
+#include "raftd/fsm/session.h"
 
-enum option_type { OPT_BOOL, OPT_U64, OPT_KEY, OPT_VALUE, OPT_SKIP };
+enum option_type { OPT_BOOL, OPT_U64, OPT_KEY, OPT_VALUE, OPT_NAME, OPT_SKIP };
 
 static const struct option {
 	const char *name;
@@ -21,7 +22,7 @@ static const struct option {
 } options[] = {
 #define AT(field) offsetof(struct kv_args, field)
     {"if_absent", KV_PUT, KV_IF_ABSENT, OPT_BOOL, AT(if_absent)},
-    {"if_rev", KV_PUT | KV_DELETE, KV_IF_REV, OPT_U64, AT(if_rev)},
+    {"if_rev", KV_PUT | KV_DELETE | KV_INCR, KV_IF_REV, OPT_U64, AT(if_rev)},
     {"if_value", KV_PUT, KV_IF_VALUE, OPT_VALUE, AT(if_value)},
     {"if_changed", KV_PUT, KV_IF_CHANGED, OPT_BOOL, AT(if_changed)},
     {"append", KV_PUT, KV_APPEND, OPT_BOOL, AT(append)},
@@ -35,8 +36,11 @@ static const struct option {
     {"keys_only", KV_LIST, KV_KEYS_ONLY, OPT_BOOL, AT(keys_only)},
     {"count", KV_LIST, KV_COUNT, OPT_BOOL, AT(count)},
     {"read", KV_LIST | KV_GET, KV_OPT_HOST_READ, OPT_SKIP, 0},
-    {"group", KV_PUT | KV_DELETE | KV_LIST | KV_GET, KV_OPT_HOST_GROUP,
-	OPT_SKIP, 0},
+    {"group", KV_COMMANDS | KV_LIST | KV_GET, KV_OPT_HOST_GROUP, OPT_SKIP, 0},
+    {"session", KV_COMMANDS, KV_SESSION, OPT_NAME, AT(session)},
+    {"seq", KV_COMMANDS, KV_SEQ, OPT_U64, AT(seq)},
+    {"ack", KV_COMMANDS, KV_ACK, OPT_U64, AT(ack)},
+    {"since", KV_COMMANDS, KV_SINCE, OPT_U64, AT(since)},
 #undef AT
 };
 
@@ -148,9 +152,8 @@ judge_key(
 	return WIRE_OK;
 }
 
-/* str or bin, of a key's length. */
-static enum wire_status
-read_key(struct mp_cur *c, size_t min, const char *what, struct mp_span *key,
+enum wire_status
+kvargs_key(struct mp_cur *c, size_t min, const char *what, struct mp_span *key,
     struct wire_error *err)
 {
 	if (mp_read_bytes(c, key) < 0)
@@ -159,8 +162,8 @@ read_key(struct mp_cur *c, size_t min, const char *what, struct mp_span *key,
 	return judge_key(*key, min, what, err);
 }
 
-static enum wire_status
-read_value(struct mp_cur *c, const char *what, struct mp_span *value,
+enum wire_status
+kvargs_value(struct mp_cur *c, const char *what, struct mp_span *value,
     struct wire_error *err)
 {
 	if (mp_read_bytes(c, value) < 0)
@@ -209,10 +212,18 @@ read_option(struct mp_cur *c, const struct option *o, struct kv_args *a,
 		break;
 	case OPT_KEY:
 	case OPT_VALUE:
-		st = o->type == OPT_KEY ? read_key(c, 0, o->name, &s, err)
-					: read_value(c, o->name, &s, err);
+		st = o->type == OPT_KEY ? kvargs_key(c, 0, o->name, &s, err)
+					: kvargs_value(c, o->name, &s, err);
 		if (st != WIRE_OK)
 			return st;
+		memcpy(to, &s, sizeof(s));
+		break;
+	case OPT_NAME:
+		if (mp_read_bytes(c, &s) < 0 || s.len == 0 ||
+		    s.len > SESSION_ID_LEN_MAX)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "option %s must be 1 to %u bytes", o->name,
+			    (unsigned)SESSION_ID_LEN_MAX);
 		memcpy(to, &s, sizeof(s));
 		break;
 	case OPT_SKIP:
@@ -281,10 +292,38 @@ read_delete_keys(struct mp_cur *c, struct kv_args *a, struct wire_error *err)
 	}
 	a->keys = *c;
 	for (i = 0; i < a->key_count; i++) {
-		st = read_key(c, 1, "key", &key, err);
+		st = kvargs_key(c, 1, "key", &key, err);
 		if (st != WIRE_OK)
 			return st;
 	}
+	a->keys_len = (size_t)(c->p - a->keys.p);
+	return WIRE_OK;
+}
+
+/* What stands in it is judged by txn.c. */
+static enum wire_status
+read_txn(struct mp_cur *c, struct kv_args *a, struct wire_error *err)
+{
+	a->txn = *c;
+	if (mp_peek(c) != MP_MAP || mp_skip(c) < 0)
+		return kvargs_fail(err, WIRE_USAGE,
+		    "a transaction is a map of if, then and else");
+	a->txn_len = (size_t)(c->p - a->txn.p);
+	return WIRE_OK;
+}
+
+static enum wire_status
+judge_session(const struct kv_args *a, struct wire_error *err)
+{
+	if ((a->given & KV_SESSION) == 0)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "seq, ack and since go with a session");
+	if ((a->given & KV_SEQ) == 0 || a->seq == 0 || a->seq > INT64_MAX)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "a session wants seq, a number from 1 on");
+	if (a->ack > a->seq)
+		return kvargs_fail(err, WIRE_USAGE,
+		    "ack is the lowest number waited for, so not above seq");
 	return WIRE_OK;
 }
 
@@ -293,6 +332,9 @@ static enum wire_status
 judge_together(
     enum kv_method method, const struct kv_args *a, struct wire_error *err)
 {
+	if ((a->given & (KV_SESSION | KV_SEQ | KV_ACK | KV_SINCE)) != 0 &&
+	    judge_session(a, err) != WIRE_OK)
+		return WIRE_USAGE;
 	if (method == KV_DELETE && a->key_count > 1 &&
 	    ((a->given & KV_IF_REV) != 0 || a->prev))
 		return kvargs_fail(
@@ -308,7 +350,7 @@ enum wire_status
 kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
     struct wire_error *err)
 {
-	uint32_t min = method == KV_PUT ? 2 : 1, count;
+	uint32_t min = (method & (KV_PUT | KV_INCR)) != 0 ? 2 : 1, count;
 	struct mp_cur c = mp_cur_span(params);
 	enum wire_status st = WIRE_OK;
 
@@ -321,11 +363,16 @@ kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
 		    count);
 	if (method == KV_DELETE)
 		st = read_delete_keys(&c, a, err);
+	else if (method == KV_TXN)
+		st = read_txn(&c, a, err);
 	else
-		st = read_key(&c, method == KV_LIST ? 0 : 1,
+		st = kvargs_key(&c, method == KV_LIST ? 0 : 1,
 		    method == KV_LIST ? "prefix" : "key", &a->key, err);
 	if (st == WIRE_OK && method == KV_PUT)
-		st = read_value(&c, "value", &a->value, err);
+		st = kvargs_value(&c, "value", &a->value, err);
+	if (st == WIRE_OK && method == KV_INCR && mp_read_i64(&c, &a->by) < 0)
+		st = kvargs_fail(
+		    err, WIRE_USAGE, "what to add must be a number of 64 bits");
 	if (st == WIRE_OK && count > min && mp_read_nil(&c) < 0)
 		st = read_options(&c, method, a, err);
 	if (st != WIRE_OK)

@@ -15,7 +15,10 @@ enum kv_method { /* bits, for tables of what goes with what */
 	KV_DELETE = 2,
 	KV_GET = 4,
 	KV_LIST = 8,
+	KV_INCR = 16,
+	KV_TXN = 32,
 };
+#define KV_COMMANDS (KV_PUT | KV_DELETE | KV_INCR | KV_TXN)
 
 enum kv_option { /* bits of kv_args.given */
 	KV_IF_ABSENT = 1 << 0,
@@ -34,6 +37,10 @@ enum kv_option { /* bits of kv_args.given */
 	KV_COUNT = 1 << 13,
 	KV_OPT_HOST_READ = 1 << 14, /* the host's own, skipped here */
 	KV_OPT_HOST_GROUP = 1 << 15,
+	KV_SESSION = 1 << 16,
+	KV_SEQ = 1 << 17,
+	KV_ACK = 1 << 18,
+	KV_SINCE = 1 << 19,
 };
 
 struct kv_args {
@@ -41,17 +48,28 @@ struct kv_args {
 	struct mp_span value; /* put */
 	struct mp_cur keys;   /* delete: key_count str or bin */
 	uint32_t key_count;
+	int64_t by;	   /* incr */
+	struct mp_cur txn; /* at its map */
+	size_t keys_len, txn_len;
 
 	unsigned given; /* enum kv_option */
 	bool if_absent, if_changed, append, prev;
 	bool reverse, keys_only, count;
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
+	struct mp_span session; /* session.h */
+	uint64_t seq, ack, since;
 };
 
 /* WIRE_OK, or why not in *err, which may be NULL. */
 enum wire_status kvargs_read(enum kv_method, struct mp_span params,
     struct kv_args *, struct wire_error *err);
+
+/* One key of at least min bytes, or one value, called `what` in errors. */
+enum wire_status kvargs_key(struct mp_cur *, size_t min, const char *what,
+    struct mp_span *key, struct wire_error *err);
+enum wire_status kvargs_value(struct mp_cur *, const char *what,
+    struct mp_span *value, struct wire_error *err);
 
 /* Fills *err, if it is not NULL, and returns the status. */
 enum wire_status kvargs_fail(struct wire_error *err, enum wire_status,

@@ -13,9 +13,12 @@
 #define HEADER_LEN 56
 #define RECORD_LEN 30
 #define TRAILER_LEN 16
+#define SECTION_LEN 16
+#define SESSION_LEN 32
+#define OUTCOME_LEN 24
 #define CHUNK_LEN (64 * 1024)
 
-static const uint8_t magic[8] = {'r', 'a', 'f', 't', 'k', 'v', '1', '\n'};
+static const uint8_t magic[8] = {'r', 'a', 'f', 't', 'k', 'v', '2', '\n'};
 
 static void
 put16(uint8_t *p, uint16_t v)
@@ -117,6 +120,68 @@ out_record(struct out *o, const struct record *rec)
 	return out_put(o, rec->bytes, (size_t)rec->key_len + rec->value_len);
 }
 
+enum section {
+	SECTION_SESSIONS = 1,
+};
+
+static int
+out_section(struct out *o, enum section type, uint64_t items)
+{
+	uint8_t head[SECTION_LEN] = {0};
+
+	put32(head, type);
+	put64(head + 8, items);
+	return out_put(o, head, sizeof(head));
+}
+
+static int
+out_session(struct out *o, const struct session *s)
+{
+	uint8_t head[SESSION_LEN] = {s->id_len, (uint8_t)s->kind};
+	const struct outcome *c;
+	int r;
+
+	put32(head + 4, s->outcome_count);
+	put64(head + 8, s->since);
+	put64(head + 16, s->used);
+	put64(head + 24, s->ack);
+	r = out_put(o, head, sizeof(head));
+	if (r == 0)
+		r = out_put(o, s->id, s->id_len);
+	TAILQ_FOREACH (c, &s->outcomes, link) {
+		uint8_t row[OUTCOME_LEN] = {0};
+
+		put64(row, c->seq);
+		put64(row + 8, c->print);
+		put32(row + 16, c->len);
+		row[20] = c->status;
+		if (r == 0)
+			r = out_put(o, row, sizeof(row));
+		if (r == 0)
+			r = out_put(o, c->data, c->len);
+	}
+	return r;
+}
+
+static int
+out_sessions(struct out *o, const struct sessions *t)
+{
+	uint64_t items =
+	    1 + (uint64_t)t->count[SESSION_TIMED] + t->count[SESSION_LASTING];
+	int r = out_section(o, SECTION_SESSIONS, MUTANT(103) ? 1 : items);
+	const struct session *s;
+	uint8_t horizon[8];
+
+	put64(horizon, t->horizon);
+	if (r == 0)
+		r = out_put(o, horizon, sizeof(horizon));
+	for (int kind = 0; kind < SESSION_KINDS && !MUTANT(103); kind++)
+		TAILQ_FOREACH (s, &t->idle[kind], link)
+			if (r == 0)
+				r = out_session(o, s);
+	return r;
+}
+
 int
 kvstore_save(const struct fsm *f, int (*write)(void *ctx, const void *, size_t),
     void *ctx)
@@ -143,6 +208,8 @@ kvstore_save(const struct fsm *f, int (*write)(void *ctx, const void *, size_t),
 	while (r == 0 && (rec = tree_next(&pos)) != NULL)
 		if (record_is_live(rec))
 			r = out_record(&o, rec);
+	if (r == 0)
+		r = out_sessions(&o, &f->sessions);
 	put64(trailer, digest.lo);
 	put64(trailer + 8, digest.hi);
 	if (r == 0)
@@ -197,6 +264,131 @@ out:
 	return r;
 }
 
+/* Where bytes come from. */
+struct in {
+	int (*read)(void *ctx, void *, size_t);
+	void *ctx;
+};
+
+static int
+in_get(const struct in *in, void *data, size_t len)
+{
+	return len == 0 ? 0 : in->read(in->ctx, data, len);
+}
+
+static int
+in_section(const struct in *in, enum section type, uint64_t *items)
+{
+	uint8_t head[SECTION_LEN];
+	int r = in_get(in, head, sizeof(head));
+
+	if (r < 0)
+		return r;
+	*items = get64(head + 8);
+	return get32(head) == (uint32_t)type && get32(head + 4) == 0 ? 0
+								     : -EBADMSG;
+}
+
+/* What is kept of an outcome: a reply that can be told again, or text. */
+static bool
+is_outcome(const uint8_t *row, struct mp_span data)
+{
+	size_t flag;
+
+	if (row[20] >= WIRE_STATUS_COUNT || row[21] != 0 || row[22] != 0 ||
+	    row[23] != 0)
+		return false;
+	if (row[20] != WIRE_OK)
+		return memchr(data.p, 0, data.len) == NULL;
+	return mp_scan(data.p, data.len) == 0 &&
+	       session_reply_flag(data, &flag) == 0;
+}
+
+static int
+load_outcome(
+    const struct in *in, struct sessions *t, struct session *s, uint64_t *next)
+{
+	uint8_t row[OUTCOME_LEN], data[2 * SESSION_REPLY_MAX];
+	struct mp_span span = mp_span(data, 0);
+	uint64_t seq;
+	int r = in_get(in, row, sizeof(row));
+
+	if (r < 0)
+		return r;
+	span.len = get32(row + 16);
+	seq = get64(row);
+	if (span.len > sizeof(data) || seq < *next || seq > INT64_MAX)
+		return -EBADMSG;
+	r = in_get(in, data, span.len);
+	if (r < 0)
+		return r;
+	if (!is_outcome(row, span))
+		return -EBADMSG;
+	*next = seq + 1;
+	return session_add(t, s, seq, get64(row + 8), (enum wire_status)row[20],
+		   span) == NULL
+		   ? -ENOMEM
+		   : 0;
+}
+
+static int
+load_session(
+    const struct in *in, struct fsm *f, enum session_kind *kind, uint64_t *used)
+{
+	uint8_t head[SESSION_LEN], id[SESSION_ID_LEN_MAX];
+	struct sessions *t = &f->sessions;
+	struct session *s;
+	uint32_t count;
+	uint64_t next;
+	int r = in_get(in, head, sizeof(head));
+
+	if (r < 0)
+		return r;
+	count = get32(head + 4);
+	if (head[0] == 0 || head[0] > SESSION_ID_LEN_MAX ||
+	    head[1] >= SESSION_KINDS || head[1] < *kind || head[2] != 0 ||
+	    head[3] != 0 || count > SESSION_OUTCOMES_MAX)
+		return -EBADMSG;
+	if (head[1] > *kind)
+		*used = 0;
+	*kind = (enum session_kind)head[1];
+	if (get64(head + 16) < *used || get64(head + 16) > f->time ||
+	    get64(head + 8) > f->time || t->count[*kind] >= SESSION_COUNT_MAX ||
+	    (*kind == SESSION_LASTING && get64(head + 8) != 0))
+		return -EBADMSG;
+	*used = get64(head + 16);
+	r = in_get(in, id, head[0]);
+	if (r < 0)
+		return r;
+	next = get64(head + 24);
+	s = session_enter(
+	    t, *kind, mp_span(id, head[0]), get64(head + 8), *used, next);
+	if (s == NULL)
+		return -EBADMSG;
+	while (r == 0 && count-- > 0)
+		r = load_outcome(in, t, s, &next);
+	return r;
+}
+
+static int
+load_sessions(const struct in *in, struct fsm *f)
+{
+	enum session_kind kind = SESSION_TIMED;
+	uint64_t items = 0, used = 0;
+	uint8_t horizon[8];
+	int r = in_section(in, SECTION_SESSIONS, &items);
+
+	if (r == 0 && items == 0)
+		r = -EBADMSG;
+	if (r == 0)
+		r = in_get(in, horizon, sizeof(horizon));
+	if (r == 0)
+		f->sessions.horizon = get64(horizon);
+	while (r == 0 && --items > 0)
+		r = load_session(in, f, &kind, &used);
+	return r;
+}
+
 int
 kvstore_load(struct fsm *f, int (*read)(void *ctx, void *, size_t), void *ctx)
 {
@@ -221,6 +413,8 @@ kvstore_load(struct fsm *f, int (*read)(void *ctx, void *, size_t), void *ctx)
 	keys = get64(head + 40);
 	for (i = 0; r == 0 && i < keys; i++)
 		r = load_record(f, read, ctx, &last);
+	if (r == 0)
+		r = load_sessions(&(struct in){read, ctx}, f);
 	if (r == 0)
 		r = read(ctx, trailer, sizeof(trailer));
 	digest = kvstore_digest(f);

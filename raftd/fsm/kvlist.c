@@ -146,16 +146,47 @@ count_all(const struct fsm *f, const struct kv_args *a, const struct range *g)
 	return n;
 }
 
+/* The records of a page, and whether more follow; returns how many. */
+static uint32_t
+page_read(const struct fsm *f, const struct kv_args *a, const struct range *g,
+    const struct record **page, bool *more)
+{
+	uint64_t limit =
+	    (a->given & KV_LIMIT) != 0 ? a->limit : WIRE_LIST_LIMIT_MAX;
+	struct tree_pos pos = range_start(f, g, a->reverse);
+	const struct record *r;
+	uint32_t count = 0;
+	size_t bytes = 0;
+
+	*more = false;
+	while ((r = range_step(g, &pos, a->reverse, a->rev)) != NULL) {
+		*more = count == limit || bytes >= WIRE_LIST_BYTES_MAX;
+		if (*more)
+			break;
+		page[count++] = r;
+		bytes += r->key_len + (a->keys_only ? 0 : (size_t)r->value_len);
+	}
+	return count;
+}
+
+static void
+page_put(const struct fsm *f, struct mp_buf *b, const struct record **page,
+    uint32_t count, bool keys_only)
+{
+	uint32_t i;
+
+	mp_put_str(b, "records");
+	mp_put_array(b, count);
+	for (i = 0; i < count; i++)
+		kvlist_put_record(f, b, page[i], keys_only);
+}
+
 void
 kvlist_query(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
 {
-	const struct record *page[WIRE_LIST_LIMIT_MAX], *r;
-	uint64_t limit =
-	    (a->given & KV_LIMIT) != 0 ? a->limit : WIRE_LIST_LIMIT_MAX;
+	const struct record *page[WIRE_LIST_LIMIT_MAX];
 	struct range g;
-	struct tree_pos pos;
-	size_t bytes = 0;
-	uint32_t count = 0, i;
+	uint32_t count = 0;
 	uint64_t total = 0;
 	bool more = false;
 
@@ -163,15 +194,7 @@ kvlist_query(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
 	if (a->count) {
 		total = count_all(f, a, &g);
 	} else {
-		pos = range_start(f, &g, a->reverse);
-		while ((r = range_step(&g, &pos, a->reverse, a->rev)) != NULL) {
-			more = count == limit || bytes >= WIRE_LIST_BYTES_MAX;
-			if (more)
-				break;
-			page[count++] = r;
-			bytes += r->key_len +
-				 (a->keys_only ? 0 : (size_t)r->value_len);
-		}
+		count = page_read(f, a, &g, page, &more);
 		total = count;
 	}
 	mp_put_map(reply, 5);
@@ -179,8 +202,21 @@ kvlist_query(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
 	mp_put_kv_u64(reply, "group", f->group);
 	mp_put_kv_bool(reply, "more", more);
 	mp_put_kv_u64(reply, "count", total);
-	mp_put_str(reply, "records");
-	mp_put_array(reply, count);
-	for (i = 0; i < count; i++)
-		kvlist_put_record(f, reply, page[i], a->keys_only);
+	page_put(f, reply, page, count, a->keys_only);
+}
+
+uint32_t
+kvlist_range(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
+{
+	const struct record *page[WIRE_LIST_LIMIT_MAX];
+	struct range g;
+	uint32_t count;
+	bool more;
+
+	range_init(&g, a);
+	count = page_read(f, a, &g, page, &more);
+	mp_put_map(reply, 2);
+	page_put(f, reply, page, count, false);
+	mp_put_kv_bool(reply, "more", more);
+	return count;
 }

@@ -15,4 +15,8 @@ void kvlist_put_record(
 void kvlist_query(
     const struct fsm *, const struct kv_args *args, struct mp_buf *reply);
 
+/* Records and more, of a range inside a transaction; returns how many. */
+uint32_t kvlist_range(
+    const struct fsm *, const struct kv_args *args, struct mp_buf *reply);
+
 #endif

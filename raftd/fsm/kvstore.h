@@ -18,7 +18,7 @@
  * The saved form, all integers little-endian:
  *
  *	offset	size
- *	0	8	"raftkv1\n"
+ *	0	8	"raftkv2\n"
  *	8	4	group
  *	12	4	0
  *	16	8	revision
@@ -33,16 +33,41 @@
  *		8	mod_rev
  *		8	version
  *		...	key, value
+ *	then the sections, all that are named here and in this order, each
+ *	with 16 bytes in front:
+ *		4	type
+ *		4	0
+ *		8	number of items
+ *	type 1	sessions, each kind from the longest idle on, timed ones
+ *		first; before them
+ *		8	horizon, counted as an item
+ *		and each
+ *		1	length of the id
+ *		1	kind: 0 timed, 1 lasting
+ *		2	0
+ *		4	number of outcomes
+ *		8	since
+ *		8	used
+ *		8	ack
+ *		...	id, and the outcomes, by seq:
+ *			8	seq
+ *			8	print
+ *			4	length of the data
+ *			1	status
+ *			3	0
+ *			...	data
  *	end	16	digest of the state, low half first
  *
  * It is valid if the keys ascend strictly, each revision lies within
- * 1..revision, and the counts and the digest are what the records give.
+ * 1..revision, sections are as session.h says, and the counts and the digest
+ * are what the records and sections give.
  */
 #ifndef RAFTD_FSM_KVSTORE_H
 #define RAFTD_FSM_KVSTORE_H
 
 #include "raftd/fsm/fsm.h"
 #include "raftd/fsm/kv.h"
+#include "raftd/fsm/session.h"
 #include "raftd/fsm/tree.h"
 
 /* Changes whose past is kept: a ring in the order of their revisions. */
@@ -63,6 +88,7 @@ struct fsm {
 	struct fsm_digest sum;
 	struct tree tree;
 	struct kv_history history;
+	struct sessions sessions;
 };
 
 struct fsm *kvstore_new(uint32_t group);

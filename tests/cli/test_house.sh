@@ -83,6 +83,8 @@ counts "libcheck that fails" '1 passed, 2 failed' 1 \
     'echo "33%: Checks: 3, Failures: 1, Errors: 1"; exit 1'
 counts "a line of its own" '5 passed, 1 failed' 1 \
     'echo "5 passed, 1 failed"; exit 1'
+counts "the same after lines that look like TAP" '6 passed, 0 failed' 0 \
+    'echo "ok a: fine"; echo "6 passed, 0 failed"'
 counts "a status alone" '1 passed, 0 failed' 0 'exit 0'
 counts "a status that fails" '0 passed, 1 failed' 1 'exit 7'
 counts "a signal" '2 passed, 1 failed' 1 \

@@ -19,8 +19,8 @@ loadgen run --clients 20 --ops 3000 --keys 50 --value-size 100 \
 is "a run ends with 0" $? 0
 is "one object is printed" "$(wc -l <"$T/out")" 1
 is "it has the members of its page" "$(jq -c 'keys' "$T/out")" \
-    "$(printf %s '["absent","by_op","conditions","errors","interrupted",' \
-	'"intervals","late","latency_ms","not_swapped","ops","ops_per_s",' \
+    "$(printf %s '["absent","began_ms","by_op","conditions","errors",' \
+	'"histogram","interrupted","intervals","late","latency_ms","not_swapped","ops","ops_per_s",' \
 	'"seconds","unknown"]')"
 is "what was asked was done" \
     "$(jq -c '[.ops,.errors,.unknown,.late,.interrupted]' "$T/out")" \
@@ -34,6 +34,8 @@ is "all kinds were done" "$(jq -r '.by_op | keys | join(" ")' "$T/out")" \
     "append cas delete get insert put rmw scan"
 is "intervals add up" \
     "$(jq '([.intervals[].ops] | add) == .ops' "$T/out")" true
+is "so does the histogram" \
+    "$(jq '([.histogram[][2]] | add) == .ops' "$T/out")" true
 is "conditions name each server" \
     "$(jq '[.conditions.servers[] | select(.ok)] | length' "$T/out")" 3
 is "conditions have the options" \

@@ -59,7 +59,7 @@ examples() { # PAGE
 	/^\.Sh/ { here = /^\.Sh EXAMPLES/ }
 	here && /^\.Bd -literal/ { inside = 1; next }
 	/^\.Ed/ { inside = 0 }
-	here && inside { print }' "$1" | sed 's/\\-/-/g; s/\\e/\\/g; s/\\&//g
+	here && inside { print }' "$1" | sed 's/^\$ //; s/\\-/-/g; s/\\e/\\/g; s/\\&//g
 	    s/\\(dq/"/g; s/\\(aq/'"'"'/g'
 }
 lab -n 3
@@ -70,6 +70,7 @@ for page in "$top"/man/*.[178]; do
 	[ -s "$T/examples" ] || continue
 	mkdir "$T/$name"
 	cp "$T/file" "$T/$name/file"
+	ln -s "$top/.build" "$T/$name/.build"
 	{
 		# shellcheck disable=SC2016
 		echo 'trap '\''[ "$RAFT_LAB" = '"$RAFT_LAB"' ] ||

@@ -4,7 +4,7 @@
  */
 #include <inttypes.h>
 
-#include "raftd/identity.h"
+#include "raftwal/identity.h"
 #include "tests/crash/memdisk.h"
 
 #define UPDATES 12

@@ -4,9 +4,9 @@
  *
  * What is read can be written, and is read again.
  */
-#include "raftd/identity.h"
 #include "raftwal/bytes.h"
 #include "raftwal/crc32c.h"
+#include "raftwal/identity.h"
 #include "tests/crash/memdisk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);

@@ -177,7 +177,6 @@ get_message(struct input *in, const struct raft_status *s)
 	case RAFT_SNAPSHOT:
 		msg.u.snapshot.index = near(in, s->commit);
 		msg.u.snapshot.log_term = near(in, s->last_term);
-		get_config(in, &msg.u.snapshot.config);
 		break;
 	case RAFT_SNAPSHOT_REPLY:
 		msg.u.snapshot_reply.ok = byte(in) % 2 != 0;
@@ -234,6 +233,15 @@ get_event(struct input *in, struct raft_event *ev, const struct raft_status *s)
 		break;
 	case RAFT_EV_CHANGE:
 		get_config(in, &ev->u.config);
+		break;
+	case RAFT_EV_SNAPSHOT_SAVED:
+	case RAFT_EV_SNAPSHOT_RECEIVED:
+		ev->u.snapshot.index = near(in, s->commit);
+		ev->u.snapshot.term =
+		    byte(in) < 100 ? raft_term_at(raft, ev->u.snapshot.index)
+				   : near(in, s->last_term);
+		ev->u.snapshot.config_index = near(in, s->config_index);
+		get_config(in, &ev->u.snapshot.config);
 		break;
 	case RAFT_EV_TICK:
 	case RAFT_EV_TYPE_COUNT:

@@ -12,6 +12,8 @@
 #include "raftwal/record.h"
 #include "tests/sim/model.h"
 
+#define TERM_MAX 10000000 /* beyond, terms run away */
+
 /* One entry as some server wrote it: (index, term) names it. */
 struct entry {
 	uint64_t term, prev_term;
@@ -34,10 +36,10 @@ struct terms {
 struct pending {
 	struct pending *next;
 	uint64_t seq;
-	uint64_t first, last; /* entries, none if last < first */
-	uint64_t *term;	      /* of first..last */
-	bool has_hard;
-	uint64_t hard_term, hard_vote;
+	uint64_t first, last;	/* entries, none if last < first */
+	uint64_t *term;		/* of first..last */
+	struct raft_hard *hard; /* each state record, in order */
+	unsigned hard_count;
 };
 
 /* What is known of one server. */
@@ -45,12 +47,17 @@ struct shadow {
 	struct terms log;     /* as its core has it */
 	struct terms durable; /* as its disk would give it back */
 	uint64_t durable_term, durable_vote;
+	uint64_t *votes; /* on disk at some time, by term */
+	size_t votes_cap;
 	struct pending *pending, **pending_end;
 	/* from the last look */
 	struct raft_hard hard;
 	uint64_t commit, applied;
 	enum raft_role role;
 	bool looked;
+	uint64_t
+	    heard[SIM_SERVERS_MAX]; /* simulated time of the last message */
+	uint64_t leader_since;
 };
 
 struct checker {
@@ -108,6 +115,14 @@ shadow_of(const struct server *s)
 	return &s->sim->checker->shadow[s->number];
 }
 
+static uint64_t
+voted(const struct server *s, uint64_t term)
+{
+	const struct shadow *sh = shadow_of(s);
+
+	return term < sh->votes_cap ? sh->votes[term] : 0;
+}
+
 void
 check_init(struct sim *sim)
 {
@@ -128,6 +143,7 @@ pending_drop(struct shadow *sh)
 	if (sh->pending == NULL)
 		sh->pending_end = &sh->pending;
 	free(p->term);
+	free(p->hard);
 	free(p);
 }
 
@@ -150,6 +166,7 @@ check_free(struct checker *c)
 			pending_drop(&c->shadow[i]);
 		free(c->shadow[i].log.term);
 		free(c->shadow[i].durable.term);
+		free(c->shadow[i].votes);
 	}
 	free(c->at);
 	free(c->committed.term);
@@ -279,15 +296,53 @@ get_u64(const uint8_t *p)
 	return x;
 }
 
+/*
+ * A snapshot takes the log's place.  Its file is durable, so a restart would
+ * begin with it from now on, whatever becomes of this job and of those
+ * before: up to its index the log is what is committed.
+ */
+static void
+reset_seen(struct server *s, struct pending *p, const struct record *r)
+{
+	struct checker *c = s->sim->checker;
+	struct shadow *sh = shadow_of(s);
+	uint64_t prev = get_u64(r->payload);
+
+	if (prev > c->committed.last || prev < sh->commit ||
+	    terms_at(&c->committed, prev) != r->term) {
+		sim_fail(s->sim,
+		    "s%u takes a snapshot of %" PRIu64 " of term %" PRIu64
+		    ", committed is %" PRIu64 ", its own commit %" PRIu64,
+		    s->number + 1, prev, r->term, c->committed.last,
+		    sh->commit);
+		return;
+	}
+	mark(MARK_SNAPSHOT_INSTALLED);
+	for (struct pending *q = sh->pending; q != NULL; q = q->next) {
+		q->first = 1;
+		q->last = 0;
+	}
+	p->first = 1;
+	p->last = 0;
+	sh->log.last = sh->durable.last = 0;
+	for (uint64_t i = 1; i <= prev; i++) {
+		terms_set(&sh->log, i, terms_at(&c->committed, i));
+		terms_set(&sh->durable, i, terms_at(&c->committed, i));
+	}
+}
+
 static void
 pending_record(struct server *s, struct pending *p, const struct record *r)
 {
 	if (record_is_entry(r->kind)) {
 		pending_entry(s, p, r);
+	} else if (r->kind == RECORD_RESET && r->len >= 8) {
+		reset_seen(s, p, r);
 	} else if (r->kind == RECORD_STATE && r->len >= 8) {
-		p->has_hard = true;
-		p->hard_term = r->term;
-		p->hard_vote = get_u64(r->payload);
+		p->hard = sim_must(
+		    realloc(p->hard, (p->hard_count + 1) * sizeof(p->hard[0])));
+		p->hard[p->hard_count++] =
+		    (struct raft_hard){r->term, get_u64(r->payload)};
 	}
 }
 
@@ -324,17 +379,28 @@ check_submitted(struct server *s, const struct store_job *job)
 	}
 }
 
-/* What the log is once p is in it. */
 static void
-pending_apply(
-    struct terms *log, uint64_t *term, uint64_t *vote, const struct pending *p)
+vote_durable(struct shadow *sh, uint64_t term, uint64_t vote)
 {
+	sh->durable_term = term;
+	sh->durable_vote = vote;
+	if (term > TERM_MAX)
+		return;
+	sh->votes = grow(sh->votes, &sh->votes_cap, term, sizeof(*sh->votes));
+	sh->votes[term] = vote;
+}
+
+/* The first of the jobs that wait is durable. */
+static void
+pending_apply(struct shadow *sh)
+{
+	const struct pending *p = sh->pending;
+
 	for (uint64_t i = p->first; i <= p->last; i++)
-		terms_set(log, i, p->term[i - p->first]);
-	if (p->has_hard) {
-		*term = p->hard_term;
-		*vote = p->hard_vote;
-	}
+		terms_set(&sh->durable, i, p->term[i - p->first]);
+	for (unsigned i = 0; i < p->hard_count; i++)
+		vote_durable(sh, p->hard[i].term, p->hard[i].vote);
+	pending_drop(sh);
 }
 
 void
@@ -347,9 +413,7 @@ check_synced(struct server *s, const struct store_job *job)
 		    s->sim, "s%u: storage jobs out of order", s->number + 1);
 		return;
 	}
-	pending_apply(
-	    &sh->durable, &sh->durable_term, &sh->durable_vote, sh->pending);
-	pending_drop(sh);
+	pending_apply(sh);
 }
 
 void
@@ -370,6 +434,7 @@ check_forget(struct server *s)
 		pending_drop(sh);
 	sh->durable.last = 0;
 	sh->durable_term = sh->durable_vote = 0;
+	s->replaced = true;
 }
 
 /* ---- recovery ----------------------------------------------------------- */
@@ -406,9 +471,7 @@ check_started(struct server *s)
 			log_equals(core, &st, &sh->durable);
 		if (equal || sh->pending == NULL)
 			break;
-		pending_apply(&sh->durable, &sh->durable_term,
-		    &sh->durable_vote, sh->pending);
-		pending_drop(sh);
+		pending_apply(sh);
 		mark(MARK_RECOVERED_UNSYNCED);
 	}
 	/* The very first start bootstraps on its own. */
@@ -429,11 +492,14 @@ check_started(struct server *s)
 	for (uint64_t i = 1; i <= st.last; i++) {
 		uint64_t term = raft_term_at(core, i);
 
+		if (i < st.first)
+			term = terms_at(&s->sim->checker->committed, i);
 		terms_set(&sh->log, i, term);
 		terms_set(&sh->durable, i, term);
 	}
-	sh->durable_term = st.hard.term;
-	sh->durable_vote = st.hard.vote;
+	if (st.first > 1)
+		mark(MARK_SNAPSHOT_BEGUN_WITH);
+	vote_durable(sh, st.hard.term, st.hard.vote);
 	if (sh->hard.term > st.hard.term)
 		mark(MARK_RECOVERED_OLDER_TERM);
 	sh->hard = st.hard;
@@ -444,10 +510,13 @@ check_started(struct server *s)
 
 /* ---- after each turn ---------------------------------------------------- */
 
-/* Does a majority of each set of voters have (index, term) on disk? */
+/*
+ * Do more than half of each set of voters have this on disk: (index, term),
+ * or if index is 0 a vote for candidate in term?
+ */
 static bool
 durable_majority(struct sim *sim, const struct raft_config *config,
-    uint64_t index, uint64_t term)
+    uint64_t index, uint64_t term, uint64_t candidate)
 {
 	static const uint8_t sets[] = {RAFT_VOTER_NEW, RAFT_VOTER_OLD};
 
@@ -461,8 +530,14 @@ durable_majority(struct sim *sim, const struct raft_config *config,
 				continue;
 			voters++;
 			s = server_by_id(sim, config->member[i].id);
+			if (s != NULL && s->replaced) {
+				have++; /* it may have had it once */
+				continue;
+			}
 			have += s != NULL &&
-				terms_at(&shadow_of(s)->durable, index) == term;
+				(index > 0 ? terms_at(&shadow_of(s)->durable,
+						 index) == term
+					   : voted(s, term) == candidate);
 		}
 		if (voters > 0 && have * 2 <= voters)
 			return false;
@@ -492,7 +567,7 @@ commit_new(
 	/* The first entry is the same everywhere, made by each server from its
 	 * command line: committed by being bootstrapped. */
 	if (i > 1 && i == st->commit &&
-	    !durable_majority(sim, &st->config, i, term)) {
+	    !durable_majority(sim, &st->config, i, term, 0)) {
 		sim_fail(sim,
 		    "s%u commits %" PRIu64 " of term %" PRIu64
 		    ", which no majority has on disk",
@@ -559,6 +634,14 @@ look_commit(
 			    s->number + 1, i, term, terms_at(&c->committed, i));
 		}
 	}
+	/* 5.4.2: a leader counts only entries of its own term. */
+	if (st->commit > sh->commit && sh->role == RAFT_LEADER &&
+	    st->role == RAFT_LEADER && sh->hard.term == st->hard.term &&
+	    raft_term_at(core, st->commit) != st->hard.term)
+		sim_fail(sim,
+		    "s%u leads term %" PRIu64 " and commits %" PRIu64
+		    " of an older term",
+		    s->number + 1, st->hard.term, st->commit);
 	if (st->commit - sh->commit > 1)
 		mark(MARK_COMMIT_MANY);
 	sh->commit = st->commit;
@@ -575,7 +658,7 @@ look_leader(
 
 	if (st->role != RAFT_LEADER)
 		return;
-	if (term > 10000000) {
+	if (term > TERM_MAX) {
 		sim_fail(sim, "s%u leads term %" PRIu64 ": terms run away",
 		    s->number + 1, term);
 		return;
@@ -592,7 +675,15 @@ look_leader(
 		return;
 	}
 	c->leader[term] = s->id;
+	sh->leader_since = sim->now;
 	mark(MARK_ELECTION_WON);
+	if (!durable_majority(sim, &st->config, 0, term, s->id)) {
+		sim_fail(sim,
+		    "election safety: s%u leads term %" PRIu64
+		    " without a majority of votes on disk",
+		    s->number + 1, term);
+		return;
+	}
 	sim_say(sim, "s%u leads term %" PRIu64, s->number + 1, term);
 	/* Leader completeness: everything committed so far is in its log. */
 	for (uint64_t i = c->committed.last; i > 0 && !sim->failed; i--) {
@@ -607,6 +698,32 @@ look_leader(
 			    s->number + 1, term, t, i,
 			    terms_at(&c->committed, i));
 	}
+}
+
+/* Check-quorum: who has not heard a majority for long does not lead. */
+static void
+look_contact(struct server *s, const struct raft_status *st)
+{
+	struct sim *sim = s->sim;
+	struct shadow *sh = shadow_of(s);
+	uint64_t limit = sim->conf.election_us * SIM_US * 3;
+	unsigned heard = 1;
+
+	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+		return;
+	for (unsigned i = 0; i < sim->conf.servers; i++)
+		heard += i != s->number && sim->now - sh->heard[i] < limit;
+	if (heard * 2 <= sim->conf.servers)
+		sim_fail(sim,
+		    "s%u leads term %" PRIu64
+		    " and has heard no majority for three election timeouts",
+		    s->number + 1, st->hard.term);
+}
+
+void
+check_heard(struct server *s, unsigned from)
+{
+	shadow_of(s)->heard[from] = s->sim->now;
 }
 
 static void
@@ -725,6 +842,8 @@ check_turn(struct server *s)
 	if (!sim->failed)
 		look_leader(s, core, &st);
 	if (!sim->failed)
+		look_contact(s, &st);
+	if (!sim->failed)
 		look_commit(s, core, &st);
 	if (!sim->failed)
 		look_digest(s, applied, digest);
@@ -753,9 +872,7 @@ sent_vote_reply(struct server *from, unsigned to, const struct raft_msg *m)
 		return;
 	}
 	mark(MARK_VOTE_GRANTED);
-	if (sh->durable_term < m->u.vote_reply.term ||
-	    (sh->durable_term == m->u.vote_reply.term &&
-		sh->durable_vote != candidate))
+	if (voted(from, m->u.vote_reply.term) != candidate)
 		sim_fail(from->sim,
 		    "s%u grants s%u a vote in term %" PRIu64
 		    " that is not on its disk",
@@ -805,17 +922,13 @@ void
 check_sent(
     struct server *from, unsigned to, const struct raft_msg *m, uint32_t group)
 {
-	struct shadow *sh = shadow_of(from);
-
 	if (group != SERVER_GROUP || from->untrusted)
 		return;
 	switch (m->type) {
 	case RAFT_VOTE:
 		mark(MARK_VOTE_ASKED);
 		/* A candidate's own vote is one too. */
-		if (sh->durable_term < m->term ||
-		    (sh->durable_term == m->term &&
-			sh->durable_vote != from->id))
+		if (voted(from, m->term) != from->id)
 			sim_fail(from->sim,
 			    "s%u asks for votes in term %" PRIu64
 			    " before its own is on disk",

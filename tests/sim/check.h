@@ -35,6 +35,8 @@ void check_crashed(struct server *, bool power);
 void check_turn(struct server *);
 void check_sent(
     struct server *from, unsigned to, const struct raft_msg *, uint32_t group);
+/* Some message of another server was delivered to it. */
+void check_heard(struct server *, unsigned from);
 /* The disk was replaced by hand: forget what was durable on it. */
 void check_forget(struct server *);
 

@@ -446,7 +446,7 @@ clients_resume(struct sim *sim, uint32_t servers)
 	struct clients *cs = sim->clients;
 
 	cs->stopped = false;
-	cs->servers = servers;
+	cs->servers = servers != 0 ? servers : UINT32_MAX;
 	for (unsigned i = 0; i < sim->conf.clients; i++) {
 		struct client *c = &cs->client[i];
 

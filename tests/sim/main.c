@@ -4,6 +4,7 @@
 #include <err.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,10 @@ main(int argc, char **argv)
 	static struct arguments a;
 	int c;
 
+	/* Memory stays ours: a run asks for the same sizes again and again. */
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 28);
+	(void)mallopt(M_TOP_PAD, 1 << 22);
 	a.plan.shrink = true;
 	a.plan.twice = 100;
 	a.plan.keep_going = 1;

@@ -154,6 +154,16 @@ crash_recovery(struct sim *sim, struct prng *p)
 	crash(sim, s, p, prng_ppm(p, 500000), true);
 }
 
+/* Half of those stopped in good order lead: what a user does to upgrade. */
+static void
+stop(struct sim *sim, struct prng *p)
+{
+	struct server *leader = server_leader(sim);
+	struct server *any = any_server(sim, p);
+
+	server_stop(leader != NULL && prng_ppm(p, 500000) ? leader : any);
+}
+
 /* ---- the network -------------------------------------------------------- */
 
 static void
@@ -497,7 +507,7 @@ strike(struct sim *sim, enum fault f, struct prng *p)
 		clients_drop(sim, (unsigned)prng_below(p, sim->conf.clients));
 		break;
 	case FAULT_STOP:
-		server_stop(any_server(sim, p));
+		stop(sim, p);
 		break;
 	default:
 		disk_fault(sim, f, p);

@@ -20,7 +20,7 @@
 #include "tests/sim/nemesis.h"
 #include "tests/sim/sim.h"
 
-#define RUN_CPU_MAX_S 300 /* of one seed: more is a loop without end */
+#define RUN_CPU_MAX_S 120 /* of one seed: more is a loop without end */
 
 static double
 cpu_now(int who)

@@ -127,6 +127,21 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 		    s->number + 1, fields);
 }
 
+/* The image is of now, the news of it comes later. */
+static int
+env_snapshot_start(void *ctx)
+{
+	struct server *s = ctx;
+
+	s->snapshot_result =
+	    host_snapshot_write(s->host, simdisk_table(s->disk));
+	mark(s->snapshot_result == 0 ? MARK_SNAPSHOT_TAKEN
+				     : MARK_SNAPSHOT_FAILED);
+	sim_at(s->sim, prng_exp(&s->store_prng, 50 * SIM_MS) + 1, EV_SNAPSHOT,
+	    s->number, 0, s->life);
+	return 0;
+}
+
 static void
 env_fatal(void *ctx, int status, const char *cause)
 {
@@ -166,7 +181,8 @@ batch_start(struct server *s)
 	if (s->batch_count == 0)
 		return;
 	delay = prng_exp(&s->store_prng, c->store_us * SIM_US) + 1000;
-	if (prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
+	if (s->sim->phase == PHASE_CHAOS &&
+	    prng_ppm(&s->store_prng, (uint32_t)c->store_spike_ppm)) {
 		delay *= 1 + prng_below(&s->store_prng, 200);
 		mark(MARK_STORE_SPIKE);
 	}
@@ -377,6 +393,7 @@ options_fill(const struct server *s, struct host_options *o)
 	    .uncommitted_bytes_max = c->uncommitted_bytes_max,
 	    .append_entries_max = (uint32_t)c->append_entries_max,
 	    .wal_segment_size = (uint32_t)c->segment_size,
+	    .snapshot_entries = c->snapshot_entries,
 	    .cluster = "sim",
 	    .bootstrap_count = (unsigned)c->servers,
 	};
@@ -431,6 +448,7 @@ server_start(struct server *s)
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
 	    .log = env_log,
+	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,
 	};
 	struct errtext et = {""};
@@ -708,6 +726,10 @@ server_event(struct sim *sim, const struct event *ev)
 		break;
 	case EV_STORE_IDLE:
 		on_store_idle(s);
+		break;
+	case EV_SNAPSHOT:
+		host_snapshot_done(s->host, s->snapshot_result);
+		server_wake(s);
 		break;
 	default:
 		break;

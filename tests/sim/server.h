@@ -63,11 +63,13 @@ struct server {
 	/* what faults its disk has met */
 	bool victim;		 /* of damage: never more than a minority */
 	bool damaged;		 /* its log may lack what was durable */
+	bool replaced;		 /* its disk was, by an old or an empty one */
 	bool untrusted;		 /* beyond the promises: checks of it are off */
 	int fatal;		 /* exit status it asked for, 0 none */
 	unsigned recovery_crash; /* next start dies at this change + 1 */
 	unsigned midwrite;	 /* dies at its next job: 1, or 2 with power */
 	uint64_t starts, fatal_count;
+	int snapshot_result;
 };
 
 void server_init(struct sim *, unsigned number);

@@ -144,25 +144,6 @@ connected(struct sim *sim, unsigned a, unsigned b)
 	return !net_is_cut(sim, a, b) && !net_is_cut(sim, b, a);
 }
 
-/* A leader, in the quorum or not, that all of the quorum who hear it follow. */
-static bool
-has_ready_leader(struct sim *sim)
-{
-	struct server *leader = server_leader(sim);
-	struct raft_status st, mine;
-
-	if (leader == NULL || !server_status(leader, &st) || !st.ready)
-		return false;
-	for (unsigned i = 0; i < sim->conf.servers; i++)
-		if ((sim->quorum & (1u << i)) &&
-		    connected(sim, i, leader->number) &&
-		    (!server_status(sim->server[i], &mine) ||
-			mine.hard.term != st.hard.term ||
-			mine.leader != leader->id))
-			return false;
-	return true;
-}
-
 /* Those of the quorum that the leader can talk to; 0 if there is none. */
 static uint32_t
 followers(struct sim *sim)
@@ -175,6 +156,32 @@ followers(struct sim *sim)
 		    connected(sim, i, leader->number))
 			who |= 1u << i;
 	return who;
+}
+
+/*
+ * A leader, in the quorum or not, whom a majority follows, and with it all
+ * of the quorum who can hear it.
+ */
+static bool
+has_ready_leader(struct sim *sim)
+{
+	struct server *leader = server_leader(sim);
+	struct raft_status st, mine;
+	unsigned follow = 0;
+
+	if (leader == NULL || !server_status(leader, &st) || !st.ready)
+		return false;
+	for (unsigned i = 0; i < sim->conf.servers; i++) {
+		bool follows = server_status(sim->server[i], &mine) &&
+			       mine.hard.term == st.hard.term &&
+			       mine.leader == leader->id;
+
+		follow += follows;
+		if ((sim->quorum & (1u << i)) &&
+		    connected(sim, i, leader->number) && !follows)
+			return false;
+	}
+	return follow * 2 > sim->conf.servers && followers(sim) != 0;
 }
 
 static void
@@ -252,12 +259,33 @@ phase_answers(struct sim *sim)
 	}
 }
 
+/* The entries that these have applied, all together. */
+static uint64_t
+applied_by(struct sim *sim, uint32_t who)
+{
+	struct raft_status st;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < sim->conf.servers; i++)
+		if ((who & (1u << i)) && server_status(sim->server[i], &st))
+			sum += st.applied;
+	return sum;
+}
+
 static void
 phase_converge(struct sim *sim)
 {
 	uint32_t who = followers(sim);
+	uint64_t applied = applied_by(sim, who);
 
-	if (who != 0 && check_converged(sim, who)) {
+	/* Who is thousands of entries behind, two in a message, may take its
+	 * time as long as it gets on. */
+	if (applied > sim->converged) {
+		sim->converged = applied;
+		sim->phase_until = sim->now + elections(sim, CONVERGE_WITHIN);
+	}
+
+	if (who != 0 && has_ready_leader(sim) && check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {
@@ -282,6 +310,7 @@ dispatch(struct sim *sim, const struct event *ev)
 	case EV_STORE:
 	case EV_STORED:
 	case EV_STORE_IDLE:
+	case EV_SNAPSHOT:
 	case EV_START:
 	case EV_RESUME:
 		server_event(sim, ev);

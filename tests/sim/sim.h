@@ -38,6 +38,7 @@ enum what {
 	EV_STORED,	 /* its completions reach the host; b: life */
 	EV_STORE_IDLE,	 /* nothing to write for a while; b: life */
 	EV_RESUME,	 /* a pause ends; a: until when it was to last */
+	EV_SNAPSHOT,	 /* one was written; b: life */
 	EV_START,	 /* start a server; a: token */
 	EV_DELIVER,	 /* a: link, b: its generation */
 	EV_DATAGRAM,	 /* a: slot of the message */
@@ -73,6 +74,7 @@ struct sim {
 	struct events events;
 	uint64_t now; /* nanoseconds since the start */
 	enum phase phase;
+	uint64_t converged;   /* entries applied, the most seen */
 	uint64_t phase_until; /* the phase's time limit */
 	uint32_t quorum;      /* servers that must be live, PHASE_LIVENESS on */
 	unsigned server_count; /* conf.servers, and a clone may follow */

@@ -149,6 +149,7 @@ draw_cluster(struct swarm *s, struct prng *p)
 	s->segment_size = ONE_OF(p, 65536, 65536, 131072, 1 << 20);
 	s->ids = prng_below(p, 4) == 0;
 	s->victims = prng_below(p, 1u << 31);
+	s->snapshot_entries = ONE_OF(p, 0, 20, 100, 500);
 }
 
 static void

@@ -54,6 +54,12 @@ static char dir[] = "/tmp/test_client.XXXXXX";
 static char list[SERVERS * 120];
 static struct event_base *base;
 static struct server servers[SERVERS];
+static bool has_sessions; /* servers tell the time in hello */
+static struct {
+	char id[64];
+	uint64_t seq, ack, since;
+	bool own; /* the call's own option is there */
+} seen;
 static struct client_set *set;
 static struct client *client;
 
@@ -79,6 +85,27 @@ put_fail(struct mp_buf *b, uint64_t msgid, enum wire_status status)
 	mp_put_nil(b);
 }
 
+/* What the last call said of its session. */
+static void
+note_session(const struct frame *f)
+{
+	struct mp_cur c = mp_cur_span(f->params);
+	struct mp_span id;
+	struct mp_map m;
+	uint32_t count;
+
+	memset(&seen, 0, sizeof(seen));
+	if (mp_read_array(&c, &count) < 0 || count != 2 || mp_skip(&c) < 0 ||
+	    mp_read_mapping(&c, &m) < 0 ||
+	    mp_get_bytes(&m, "session", &id, sizeof(seen.id) - 1) < 0)
+		return;
+	memcpy(seen.id, id.p, id.len);
+	ck_assert_int_eq(mp_get_u64(&m, "seq", &seen.seq), 0);
+	ck_assert_int_eq(mp_get_u64(&m, "ack", &seen.ack), 0);
+	ck_assert_int_eq(mp_get_u64(&m, "since", &seen.since), 0);
+	ck_assert_int_eq(mp_get_bool(&m, "own", &seen.own), 0);
+}
+
 /* False: hang up. */
 static bool
 answer(struct peer *p, const struct frame *f)
@@ -91,10 +118,13 @@ answer(struct peer *p, const struct frame *f)
 			return true;
 		}
 		frame_put_ok(&p->out, f->msgid);
-		mp_put_map(&p->out, 0);
+		mp_put_map(&p->out, has_sessions ? 1 : 0);
+		if (has_sessions)
+			mp_put_kv_u64(&p->out, "time", 4711);
 		return true;
 	}
 	s->calls++;
+	note_session(f);
 	if (s->mode == FAIL && s->times > 0) {
 		s->times--;
 		put_fail(&p->out, f->msgid, s->status);
@@ -424,6 +454,136 @@ START_TEST(test_last_answer_is_told_at_the_deadline)
 }
 END_TEST
 
+/* A write in the client's session: params are [1, {"own": true}]. */
+static struct outcome
+session_call(uint32_t timeout_ms)
+{
+	static const uint8_t params[] = {
+	    0x92, 0x01, 0x81, 0xa3, 'o', 'w', 'n', 0xc3};
+
+	struct outcome o = {0};
+
+	ck_assert_int_eq(
+	    client_call(client, "put", mp_span(params, sizeof(params)),
+		CLIENT_SESSION, timeout_ms, done_cb, &o),
+	    0);
+	finish();
+	ck_assert_uint_eq(o.done, 1);
+	return o;
+}
+
+START_TEST(test_writes_of_a_session_are_numbered)
+{
+	char id[64];
+
+	has_sessions = true;
+	ck_assert_int_eq(session_call(5000).status, WIRE_OK);
+	ck_assert_uint_eq(seen.seq, 1);
+	ck_assert_uint_eq(seen.since, 4711);
+	ck_assert(seen.own);
+	memcpy(id, seen.id, sizeof(id));
+	ck_assert_int_eq(session_call(5000).status, WIRE_OK);
+	ck_assert_uint_eq(seen.seq, 2);
+	ck_assert_uint_eq(seen.ack, 2);
+	ck_assert_str_eq(seen.id, id);
+}
+END_TEST
+
+START_TEST(test_write_of_a_session_is_sent_again_when_the_server_is_lost)
+{
+	struct outcome o;
+
+	has_sessions = true;
+	servers[0].mode = HANG_UP;
+	servers[0].times = 1;
+	o = session_call(20000);
+	ck_assert_int_eq(o.status, WIRE_OK);
+	ck_assert_uint_eq(o.attempts, 2);
+	ck_assert_uint_eq(seen.seq, 1);
+}
+END_TEST
+
+START_TEST(test_unknown_outcome_in_a_session_is_asked_for_again)
+{
+	struct outcome o;
+
+	has_sessions = true;
+	servers[0].mode = FAIL;
+	servers[0].status = WIRE_UNKNOWN;
+	servers[0].times = 1;
+	o = session_call(20000);
+	ck_assert_int_eq(o.status, WIRE_OK);
+	ck_assert_uint_eq(o.attempts, 2);
+	ck_assert_uint_eq(seen.seq, 1);
+}
+END_TEST
+
+START_TEST(test_doubt_that_nobody_ends_is_unknown)
+{
+	struct outcome o;
+
+	has_sessions = true;
+	servers[0].mode = HANG_UP;
+	servers[0].times = 1;
+	for (int i = 1; i < SERVERS; i++) {
+		servers[i].mode = FAIL;
+		servers[i].status = WIRE_NO_LEADER;
+		servers[i].times = UINT32_MAX;
+	}
+	servers[0].times = UINT32_MAX;
+	o = session_call(300);
+	ck_assert_int_eq(o.status, WIRE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(test_forgotten_session_is_replaced)
+{
+	struct outcome o;
+	char id[64];
+
+	has_sessions = true;
+	ck_assert_int_eq(session_call(5000).status, WIRE_OK);
+	memcpy(id, seen.id, sizeof(id));
+	servers[0].mode = FAIL;
+	servers[0].status = WIRE_SESSION;
+	servers[0].times = 1;
+	o = session_call(20000);
+	ck_assert_int_eq(o.status, WIRE_OK);
+	ck_assert_uint_eq(seen.seq, 1);
+	ck_assert_str_ne(seen.id, id);
+}
+END_TEST
+
+START_TEST(test_forgotten_session_after_doubt_is_unknown)
+{
+	struct outcome o;
+
+	has_sessions = true;
+	servers[0].mode = HANG_UP;
+	servers[0].times = 1;
+	for (int i = 1; i < SERVERS; i++) {
+		servers[i].mode = FAIL;
+		servers[i].status = WIRE_SESSION;
+		servers[i].times = UINT32_MAX;
+	}
+	o = session_call(20000);
+	ck_assert_int_eq(o.status, WIRE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(test_server_without_sessions_gets_plain_writes)
+{
+	struct outcome o;
+
+	servers[0].mode = HANG_UP;
+	servers[0].times = 1;
+	o = session_call(20000);
+	ck_assert_int_eq(o.status, WIRE_UNKNOWN);
+	ck_assert_uint_eq(seen.seq, 0);
+	ck_assert_uint_eq(o.attempts, 1);
+}
+END_TEST
+
 START_TEST(test_final_errors_are_not_tried_again)
 {
 	static const enum wire_status final[] = {WIRE_USAGE, WIRE_UNKNOWN,
@@ -607,8 +767,16 @@ chain_cb(const struct client_reply *r, void *ctx)
 
 START_TEST(test_many_clients_call_from_their_callbacks)
 {
+	struct client_config config = {.endpoints = list, .stall_ms = 60000};
 	struct client *many[60];
 
+	/* A busy machine is silent for longer than the others' 50 ms, and
+	 * servers that are left would be connected to again. */
+	client_free(client);
+	client_set_free(set);
+	ck_assert_int_eq(client_set_new(base, &config, &set, NULL), 0);
+	client = client_new(set, 0);
+	ck_assert_ptr_nonnull(client);
 	chain_left = 20000;
 	for (unsigned i = 0; i < 60; i++) {
 		many[i] = client_new(set, i);
@@ -678,6 +846,14 @@ main(void)
 	tcase_add_test(t, test_not_applied_is_tried_again_elsewhere);
 	tcase_add_test(t, test_busy_server_is_asked_again);
 	tcase_add_test(t, test_last_answer_is_told_at_the_deadline);
+	tcase_add_test(t, test_writes_of_a_session_are_numbered);
+	tcase_add_test(
+	    t, test_write_of_a_session_is_sent_again_when_the_server_is_lost);
+	tcase_add_test(t, test_unknown_outcome_in_a_session_is_asked_for_again);
+	tcase_add_test(t, test_doubt_that_nobody_ends_is_unknown);
+	tcase_add_test(t, test_forgotten_session_is_replaced);
+	tcase_add_test(t, test_forgotten_session_after_doubt_is_unknown);
+	tcase_add_test(t, test_server_without_sessions_gets_plain_writes);
 	tcase_add_test(t, test_final_errors_are_not_tried_again);
 	tcase_add_test(t, test_once_takes_the_first_failure);
 	tcase_add_test(

@@ -122,6 +122,36 @@ START_TEST(test_merged_equals_added_to_one)
 }
 END_TEST
 
+START_TEST(test_steps_hold_every_value_once)
+{
+	static struct hist_step steps[HIST_STEPS_MAX];
+	uint64_t v, sum = 0, below;
+	unsigned i, n;
+
+	hist_reset(&h);
+	for (v = 0; v < 100000000; v = v + v / 7 + 1)
+		hist_add(&h, v);
+	n = hist_steps(&h, steps);
+	for (i = 0; i < n; i++) {
+		ck_assert_uint_lt(steps[i].from, steps[i].to);
+		if (i > 0)
+			ck_assert_uint_le(steps[i - 1].to, steps[i].from);
+		below = 0;
+		for (v = 0; v < 100000000; v = v + v / 7 + 1)
+			below += v >= steps[i].from && v < steps[i].to;
+		ck_assert_uint_eq(steps[i].count, below);
+		sum += steps[i].count;
+	}
+	ck_assert_uint_eq(sum, h.count);
+	ck_assert_uint_le(n, HIST_STEPS_MAX);
+	hist_reset(&h);
+	ck_assert_uint_eq(hist_steps(&h, steps), 0);
+	hist_add(&h, UINT64_MAX);
+	ck_assert_uint_eq(hist_steps(&h, steps), 1);
+	ck_assert_uint_eq(steps[0].to, HIST_MAX + 1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -136,6 +166,7 @@ main(void)
 	tcase_add_test(tc, test_quantiles_equal_those_of_sorted_values);
 	tcase_add_test(tc, test_what_is_too_long_counts_as_the_longest);
 	tcase_add_test(tc, test_merged_equals_added_to_one);
+	tcase_add_test(tc, test_steps_hold_every_value_once);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

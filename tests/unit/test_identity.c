@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "raftd/identity.h"
 #include "raftwal/bytes.h"
 #include "raftwal/crc32c.h"
+#include "raftwal/identity.h"
 
 static char dir[64];
 static struct disk disk;

@@ -606,7 +606,7 @@ START_TEST(test_params_of_the_wrong_shape_are_refused)
 	assert_refused("delete", WIRE_USAGE, "array");
 	key_params("k", 0);
 	assert_refused("get", WIRE_METHOD, "get");
-	assert_refused("incr", WIRE_METHOD, "incr");
+	assert_refused("decr", WIRE_METHOD, "decr");
 }
 END_TEST
 
@@ -979,6 +979,229 @@ START_TEST(test_nobody_waits_and_the_state_is_the_same)
 }
 END_TEST
 
+/* ---- incr and txn ------------------------------------------------------ */
+
+static enum wire_status
+incr(const char *key, int64_t by)
+{
+	mp_buf_reset(&h.params);
+	mp_put_array(&h.params, 2);
+	mp_put_str(&h.params, key);
+	mp_put_i64(&h.params, by);
+	return kvhelp_apply(&h, "incr");
+}
+
+static void
+assert_sum(const char *key, int64_t by, int64_t sum)
+{
+	struct mp_cur c;
+	struct mp_map m;
+	int64_t got;
+
+	ck_assert_int_eq(incr(key, by), WIRE_OK);
+	m = answer();
+	ck_assert(bool_of(&m, "succeeded"));
+	ck_assert_int_eq(mp_get(&m, "value", &c), 0);
+	ck_assert_int_eq(mp_read_i64(&c, &got), 0);
+	ck_assert_int_eq(got, sum);
+}
+
+START_TEST(test_incr_counts)
+{
+	assert_sum("n", 1, 1);
+	assert_sum("n", 41, 42);
+	assert_sum("n", -50, -8);
+	assert_record("n", "-8", 1, 3, 3);
+	put("n", "7\n");
+	assert_sum("n", 0, 7);
+	put("n", "-9223372036854775808");
+	assert_sum("n", 1, INT64_MIN + 1);
+	put("n", "9223372036854775807");
+	ck_assert_int_eq(incr("n", 1), WIRE_DATA);
+	assert_sum("n", -1, INT64_MAX - 1);
+	assert_sum("n", INT64_MIN, -2);
+}
+END_TEST
+
+START_TEST(test_incr_takes_decimal_numbers_only)
+{
+	static const char *const bad[] = {"", "-", "+1", " 1", "1 ", "0x1",
+	    "1\n\n", "1.0", "9223372036854775808", "-9223372036854775809"};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put("n", bad[i]);
+		ck_assert_int_eq(incr("n", 1), WIRE_DATA);
+		ck_assert_uint_eq(kv_ops.rev(h.f), i + 1);
+	}
+}
+END_TEST
+
+/* JSON with ' for ", read as the params of txn. */
+static enum wire_status
+txn(const char *json)
+{
+	mp_buf_reset(&h.params);
+	mp_put_array(&h.params, 1);
+	for (const char *p = json; *p != '\0'; p++) {
+		const char *end;
+
+		if (*p == '{' || *p == '[') {
+			uint32_t n = p[1] != '}' && p[1] != ']', depth = 0;
+
+			for (const char *q = p + 1;; q++) {
+				if ((*q == '}' || *q == ']') && depth-- == 0)
+					break;
+				depth += *q == '{' || *q == '[';
+				n += *q == ',' && depth == 0;
+			}
+			if (*p == '{')
+				mp_put_map(&h.params, n);
+			else
+				mp_put_array(&h.params, n);
+		} else if (*p == '\'') {
+			end = strchr(p + 1, '\'');
+			mp_put_strn(&h.params, p + 1, (size_t)(end - p - 1));
+			p = end;
+		} else if (*p >= '0' && *p <= '9') {
+			mp_put_u64(&h.params, (uint64_t)(*p - '0'));
+		} else if (*p == 't' || *p == 'f') {
+			mp_put_bool(&h.params, *p == 't');
+		}
+	}
+	return kvhelp_apply(&h, "txn");
+}
+
+static void
+assert_branch(const char *json, bool then)
+{
+	struct mp_map m;
+
+	ck_assert_int_eq(txn(json), WIRE_OK);
+	m = answer();
+	ck_assert_int_eq(bool_of(&m, "succeeded"), then);
+	ck_assert_uint_eq(u64_of(&m, "rev"), kv_ops.rev(h.f));
+}
+
+START_TEST(test_txn_compares)
+{
+	static const struct {
+		const char *condition;
+		bool holds;
+	} cases[] = {
+	    {"'key':'k','value':'b'", true},
+	    {"'key':'k','value':'a'", false},
+	    {"'key':'k','op':'>','value':'a'", true},
+	    {"'key':'k','op':'<','value':'a'", false},
+	    {"'key':'k','op':'!=','value':'a'", true},
+	    {"'key':'k','rev':2", true},
+	    {"'key':'k','rev':1", false},
+	    {"'key':'k','create_rev':1", true},
+	    {"'key':'k','version':2,'op':'='", true},
+	    {"'key':'k','version':2,'rev':1", false},
+	    {"'key':'k','exists':t", true},
+	    {"'key':'k','exists':f", false},
+	    {"'key':'x','exists':f", true},
+	    {"'key':'x','rev':0", true},
+	    {"'key':'x','op':'<','value':'z'", false},
+	    {"'key':'x','op':'!=','value':'z'", true},
+	};
+	char json[160];
+
+	put("k", "a");
+	put("k", "b");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		(void)snprintf(
+		    json, sizeof(json), "{'if':[{%s}]}", cases[i].condition);
+		assert_branch(json, cases[i].holds);
+		ck_assert_uint_eq(kv_ops.rev(h.f), 2);
+	}
+	assert_branch(
+	    "{'if':[{'key':'k','rev':2},{'key':'k','rev':3}]}", false);
+	assert_branch("{}", true);
+}
+END_TEST
+
+START_TEST(test_txn_is_one_revision)
+{
+	struct mp_map m;
+
+	put("k", "a");
+	assert_branch("{'if':[{'key':'k','value':'a'}],"
+		      "'then':[{'put':{'key':'k','value':'b'}},"
+		      "{'put':{'key':'l','value':'c','append':t}}],"
+		      "'else':[{'put':{'key':'m','value':'d'}}]}",
+	    true);
+	ck_assert_uint_eq(kv_ops.rev(h.f), 2);
+	assert_record("k", "b", 1, 2, 2);
+	assert_record("l", "c", 2, 2, 1);
+	ck_assert(!get("m", &m));
+	assert_branch("{'if':[{'key':'k','value':'a'}],"
+		      "'then':[{'put':{'key':'k','value':'b'}}],"
+		      "'else':[{'del':{'key':'k'}},{'del':{'key':'l'}}]}",
+	    false);
+	ck_assert_uint_eq(kv_ops.rev(h.f), 3);
+	ck_assert(!get("k", &m));
+	ck_assert(kvstore_check(h.f));
+}
+END_TEST
+
+START_TEST(test_txn_sees_what_it_wrote)
+{
+	struct mp_cur results, records;
+	struct mp_map m, result;
+	uint32_t count;
+
+	put("a", "1");
+	assert_branch("{'then':[{'put':{'key':'b','value':'2'}},"
+		      "{'get':{'key':'b'}},{'range':{'prefix':'','limit':1}},"
+		      "{'del':{'key':'a'}},{'get':{'key':'a'}}]}",
+	    true);
+	m = answer();
+	ck_assert_int_eq(mp_get(&m, "results", &results), 0);
+	ck_assert_int_eq(mp_read_array(&results, &count), 0);
+	ck_assert_uint_eq(count, 5);
+	ck_assert_int_eq(mp_read_mapping(&results, &result), 0);
+	ck_assert_uint_eq(u64_of(&result, "mod_rev"), 2);
+	ck_assert_int_eq(mp_read_mapping(&results, &result), 0);
+	assert_value(&result, "2", 1);
+	ck_assert_int_eq(mp_read_mapping(&results, &result), 0);
+	ck_assert(bool_of(&result, "more"));
+	ck_assert_int_eq(mp_get(&result, "records", &records), 0);
+	ck_assert_int_eq(mp_read_array(&records, &count), 0);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_int_eq(mp_read_mapping(&results, &result), 0);
+	ck_assert_uint_eq(u64_of(&result, "deleted"), 1);
+	ck_assert_int_eq(mp_read_nil(&results), 0);
+}
+END_TEST
+
+START_TEST(test_txn_of_the_wrong_shape_is_refused)
+{
+	static const char *const bad[] = {
+	    "[]",
+	    "{'what':[]}",
+	    "{'if':{}}",
+	    "{'if':[{'rev':1}]}",
+	    "{'if':[{'key':'k'}]}",
+	    "{'if':[{'key':'k','op':'~','rev':1}]}",
+	    "{'if':[{'key':'k','op':'<','exists':t}]}",
+	    "{'then':[{'put':{'key':'k'}}]}",
+	    "{'then':[{'put':{'value':'v'}}]}",
+	    "{'then':[{'get':{'key':'k','value':'v'}}]}",
+	    "{'then':[{'txn':{}}]}",
+	    "{'then':[{}]}",
+	    "{'else':[{'range':{'limit':0}}]}",
+	    "{'then':[{'put':{'key':'k','value':'v'}},{'del':{'key':'k'}}]}",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ck_assert_int_eq(txn(bad[i]), WIRE_USAGE);
+		ck_assert_int_eq(admit("txn"), WIRE_USAGE);
+		ck_assert_uint_eq(kv_ops.rev(h.f), 0);
+	}
+}
+END_TEST
+
 START_TEST(test_every_method_is_listed)
 {
 	const struct fsm_method *m;
@@ -996,7 +1219,7 @@ START_TEST(test_every_method_is_listed)
 			ck_assert_int_eq(kvhelp_query(&h, m->name), WIRE_USAGE);
 		}
 	}
-	ck_assert_uint_eq(commands, 2);
+	ck_assert_uint_eq(commands, 4);
 	ck_assert_uint_eq(queries, 2);
 }
 END_TEST
@@ -1059,6 +1282,12 @@ main(void)
 	    test_digest_equals_a_recount,
 	    test_digest_tells_states_apart,
 	    test_nobody_waits_and_the_state_is_the_same,
+	    test_incr_counts,
+	    test_incr_takes_decimal_numbers_only,
+	    test_txn_compares,
+	    test_txn_is_one_revision,
+	    test_txn_sees_what_it_wrote,
+	    test_txn_of_the_wrong_shape_is_refused,
 	    test_every_method_is_listed,
 	};
 	Suite *s = suite_create("kv");

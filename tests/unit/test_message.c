@@ -34,7 +34,7 @@ START_TEST(test_every_message_survives_the_way)
 		struct raft_msg back = {0};
 		uint32_t group;
 
-		if (t == RAFT_APPEND)
+		if (t == RAFT_APPEND || t == RAFT_SNAPSHOT)
 			continue;
 		memset(&m.u, 0, sizeof(m.u));
 		switch (m.type) {
@@ -73,13 +73,6 @@ START_TEST(test_every_message_survives_the_way)
 			m.u.read.id = 2;
 			m.u.read.index = 3;
 			m.u.read.ok = true;
-			break;
-		case RAFT_SNAPSHOT:
-			m.u.snapshot.index = 3;
-			m.u.snapshot.log_term = 2;
-			m.u.snapshot.config.count = 1;
-			m.u.snapshot.config.member[0].id = 1;
-			m.u.snapshot.config.member[0].voter = RAFT_VOTER_NEW;
 			break;
 		case RAFT_SNAPSHOT_REPLY:
 			m.u.snapshot_reply.ok = true;

@@ -26,7 +26,7 @@
 struct host {
 	uint64_t id, boot, nonce;
 	const char *refusal; /* what it judges */
-	unsigned up, down, gone, linked, messages;
+	unsigned up, down, failed, gone, linked, messages;
 	size_t bytes;
 	bool reject; /* a message is malformed */
 };
@@ -89,6 +89,14 @@ host_link_down(struct host *h, uint64_t peer)
 {
 	(void)peer;
 	h->down++;
+}
+
+void
+host_link_failed(struct host *h, uint64_t peer, const char *cause)
+{
+	(void)peer;
+	(void)cause;
+	h->failed++;
 }
 
 void

@@ -1,139 +1,287 @@
 /*
- * test_plan.c - scenarios read and written, and drawn from a seed.
+ * test_plan.c - changes of members: where they lead and by which steps.
  */
 #include <check.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "faults/plan.h"
+#include "raftd/plan.h"
 
-static struct plan p, q;
-static struct errtext et;
-
-static int
-read_text(struct plan *to, const char *text)
-{
-	char copy[8192];
-	FILE *f;
-	int ret;
-
-	(void)snprintf(copy, sizeof(copy), "%s", text);
-	f = fmemopen(copy, strlen(copy), "r");
-	ck_assert_ptr_nonnull(f);
-	ret = plan_read(to, f, &et);
-	(void)fclose(f);
-	return ret;
-}
-
-static char *
-text_of(const struct plan *plan)
-{
-	char *text = NULL;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
-
-	ck_assert_ptr_nonnull(f);
-	plan_write(plan, f);
-	(void)fclose(f);
-	return text;
-}
-
-START_TEST(test_scenario_is_read_in_order_of_time)
-{
-	char *text;
-
-	ck_assert_int_eq(read_text(&p, "# a comment\n\n"
-				       "at 5s partition 1|2,3 for 10s\n"
-				       "\tat 1s kill leader # now\n"
-				       "at 1s heal\n"
-				       "at 0 delay 1 100ms 10ms"),
-	    0);
-	text = text_of(&p);
-	ck_assert_str_eq(text, "at 0ms delay 1 100ms 10ms\n"
-			       "at 1000ms kill leader\n"
-			       "at 1000ms heal\n"
-			       "at 5000ms partition 1|2,3 for 10000ms\n");
-	free(text);
-}
-END_TEST
-
-START_TEST(test_bad_lines_are_told_by_number)
-{
-	static const char *const bad[] = {"kill 1", "at kill", "at x kill 1",
-	    "at 5 kill 1", "at 5s", "at 5s kill 1 for x", "at 5s kill 1 for 0s",
-	    "at 5s a b c d e f g", "on 5s kill 1"};
-	char line[128];
-
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		(void)snprintf(line, sizeof(line), "\n%s\n", bad[i]);
-		ck_assert_int_eq(read_text(&p, line), -EBADMSG);
-		ck_assert_int_eq(strncmp(et.text, "line 2: ", 8), 0);
-	}
-}
-END_TEST
-
+/* Voters 1..voters, then learners. */
 static void
-draw(struct plan *to, uint64_t seed, unsigned servers, const char *words)
+make(struct config_entry *e, unsigned voters, unsigned learners)
 {
-	const char *kinds[NEMESIS_KINDS_MAX];
-	struct nemesis n = {seed, 600000, servers, kinds};
-
-	ck_assert_int_eq(nemesis_kinds(words, kinds, &et), 0);
-	nemesis_draw(to, &n);
-}
-
-START_TEST(test_same_seed_gives_same_plan)
-{
-	char *a, *b;
-
-	draw(&p, 7, 5, "network,process,disk");
-	draw(&q, 7, 5, "network,process,disk");
-	a = text_of(&p);
-	b = text_of(&q);
-	ck_assert_uint_gt(p.count, 50);
-	ck_assert_str_eq(a, b);
-	free(b);
-	draw(&q, 8, 5, "network,process,disk");
-	b = text_of(&q);
-	ck_assert_str_ne(a, b);
-	free(b);
-	/* what is drawn can be read */
-	ck_assert_int_eq(read_text(&q, a), 0);
-	ck_assert_uint_eq(q.count, p.count);
-	free(a);
-}
-END_TEST
-
-START_TEST(test_windows_end_before_the_next_and_in_time)
-{
-	draw(&p, 3, 3, "network,process");
-	for (unsigned i = 0; i < p.count; i++) {
-		const struct action *a = &p.action[i];
-
-		ck_assert_uint_gt(a->for_ms, 0);
-		ck_assert_uint_le(a->at_ms + a->for_ms, 600000);
-		if (i + 1 < p.count)
-			ck_assert_uint_le(
-			    a->at_ms + a->for_ms, p.action[i + 1].at_ms);
-		/* a ring of three cuts nothing */
-		ck_assert_str_ne(a->word[0], "ring");
+	memset(e, 0, sizeof(*e));
+	for (unsigned i = 0; i < voters + learners; i++) {
+		e->config.member[i].id = i + 1;
+		e->config.member[i].voter = i < voters ? RAFT_VOTER_NEW : 0;
+		(void)snprintf(e->address[i], HOST_ADDR_MAX, "unix:/%u", i + 1);
 	}
+	e->config.count = voters + learners;
+}
+
+static struct change
+add(uint64_t id)
+{
+	struct change c = {.op = CHANGE_ADD, .id = id};
+
+	(void)snprintf(
+	    c.address, sizeof(c.address), "unix:/%llu", (unsigned long long)id);
+	return c;
+}
+
+static enum wire_status
+target(const struct config_entry *now, struct change c, struct config_entry *t)
+{
+	struct wire_error err = {0};
+	enum wire_status status = plan_target(now, &c, t, &err);
+
+	ck_assert(status == WIRE_OK || err.message[0] != '\0');
+	return status;
+}
+
+static bool
+votes(const struct config_entry *e, uint64_t id)
+{
+	int at = config_find(e, id);
+
+	return at >= 0 && e->config.member[at].voter == RAFT_VOTER_NEW;
+}
+
+/* Whatever a change asks for, its two steps end exactly there. */
+static void
+steps_end_there(const struct config_entry *now, const struct config_entry *t)
+{
+	struct config_entry step, end;
+
+	ck_assert_int_eq(plan_enter(now, t, &step), 0);
+	end = step;
+	if (step.config.joint)
+		plan_leave(&step, &end);
+	ck_assert_uint_eq(end.config.count, t->config.count);
+	ck_assert(!end.config.joint);
+	for (uint32_t i = 0; i < t->config.count; i++) {
+		ck_assert_uint_eq(
+		    end.config.member[i].id, t->config.member[i].id);
+		ck_assert_uint_eq(
+		    end.config.member[i].voter, t->config.member[i].voter);
+		ck_assert_str_eq(end.address[i], t->address[i]);
+		ck_assert(end.info[i].promote == t->info[i].promote);
+		ck_assert(!end.info[i].leaving);
+	}
+	ck_assert_uint_eq(end.removed_count, t->removed_count);
+	ck_assert_mem_eq(end.removed, t->removed, sizeof(end.removed));
+}
+
+START_TEST(test_add_is_a_learner_first)
+{
+	struct config_entry now, t, step;
+
+	make(&now, 3, 0);
+	ck_assert_int_eq(target(&now, add(4), &t), WIRE_OK);
+	ck_assert_int_eq(config_find(&t, 4), 3);
+	ck_assert_uint_eq(t.config.member[3].voter, 0);
+	ck_assert(t.info[3].promote);
+	ck_assert_int_eq(plan_enter(&now, &t, &step), 0);
+	ck_assert(!step.config.joint);
+	steps_end_there(&now, &t);
 }
 END_TEST
 
-START_TEST(test_kinds_are_names_or_groups)
+START_TEST(test_voters_change_through_a_joint_configuration)
 {
-	const char *kinds[NEMESIS_KINDS_MAX];
+	struct config_entry now, t, step;
 
-	ck_assert_int_eq(nemesis_kinds("kill,loss", kinds, &et), 0);
-	ck_assert_str_eq(kinds[0], "kill");
-	ck_assert_str_eq(kinds[1], "loss");
-	ck_assert_ptr_null(kinds[2]);
-	ck_assert_int_eq(nemesis_kinds("", kinds, &et), -EINVAL);
-	ck_assert_int_eq(nemesis_kinds("kill,x", kinds, &et), -EINVAL);
-	ck_assert_int_eq(nemesis_kinds(",", kinds, &et), -EINVAL);
+	make(&now, 3, 1);
+	ck_assert_int_eq(
+	    target(&now, (struct change){.op = CHANGE_PROMOTE, .id = 4}, &t),
+	    WIRE_OK);
+	ck_assert_int_eq(plan_enter(&now, &t, &step), 0);
+	ck_assert(step.config.joint);
+	ck_assert_uint_eq(step.config.member[3].voter, RAFT_VOTER_NEW);
+	ck_assert_uint_eq(
+	    step.config.member[0].voter, RAFT_VOTER_NEW | RAFT_VOTER_OLD);
+	steps_end_there(&now, &t);
+}
+END_TEST
+
+START_TEST(test_removed_voter_stays_until_joint_is_left)
+{
+	struct config_entry now, t, step;
+
+	make(&now, 3, 0);
+	ck_assert_int_eq(
+	    target(&now, (struct change){.op = CHANGE_REMOVE, .id = 1}, &t),
+	    WIRE_OK);
+	ck_assert_int_eq(plan_enter(&now, &t, &step), 0);
+	ck_assert_int_eq(config_find(&step, 1), 0);
+	ck_assert_uint_eq(step.config.member[0].voter, RAFT_VOTER_OLD);
+	ck_assert(step.info[0].leaving);
+	ck_assert(!config_removed(&step, 1));
+	ck_assert(config_removed(&t, 1));
+	steps_end_there(&now, &t);
+}
+END_TEST
+
+START_TEST(test_demoted_voter_stays_as_a_learner)
+{
+	struct config_entry now, t;
+
+	make(&now, 3, 0);
+	ck_assert_int_eq(
+	    target(&now, (struct change){.op = CHANGE_DEMOTE, .id = 2}, &t),
+	    WIRE_OK);
+	ck_assert_int_eq(config_find(&t, 2), 1);
+	ck_assert(!votes(&t, 2));
+	ck_assert(!t.info[1].promote);
+	steps_end_there(&now, &t);
+}
+END_TEST
+
+START_TEST(test_replace_and_set_are_one_change)
+{
+	struct config_entry now, t;
+	struct change c = {.op = CHANGE_REPLACE, .id = 1, .with = 4};
+
+	make(&now, 3, 2);
+	ck_assert_int_eq(target(&now, c, &t), WIRE_OK);
+	ck_assert(votes(&t, 4) && votes(&t, 2) && config_removed(&t, 1));
+	ck_assert_int_eq(config_find(&t, 5), 3);
+	steps_end_there(&now, &t);
+	c = (struct change){.op = CHANGE_SET,
+	    .ids = {2, 4},
+	    .id_count = 2,
+	    .keep = {5},
+	    .keep_count = 1};
+	ck_assert_int_eq(target(&now, c, &t), WIRE_OK);
+	ck_assert_uint_eq(t.config.count, 3);
+	ck_assert(votes(&t, 2) && votes(&t, 4) && !votes(&t, 5));
+	ck_assert(config_removed(&t, 1) && config_removed(&t, 3));
+	steps_end_there(&now, &t);
+}
+END_TEST
+
+START_TEST(test_nonsense_is_refused)
+{
+	struct config_entry now, t;
+	struct change c = add(2);
+
+	make(&now, 1, 1);
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION);
+	c = add(3);
+	memcpy(c.address, "unix:/1", 8);
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION);
+	c = (struct change){.op = CHANGE_REMOVE, .id = 1};
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION); /* the last */
+	c.id = 7;
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION);
+	c = (struct change){.op = CHANGE_PROMOTE, .id = 1};
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION);
+	c = (struct change){.op = CHANGE_REPLACE, .id = 1, .with = 9};
+	ck_assert_int_eq(target(&now, c, &t), WIRE_CONDITION);
+}
+END_TEST
+
+START_TEST(test_ids_are_never_used_again)
+{
+	struct config_entry e, t;
+
+	make(&e, 1, 0);
+	/* Far more than are named one by one. */
+	for (uint64_t id = 2; id < 300; id++) {
+		ck_assert_int_eq(target(&e, add(id), &t), WIRE_OK);
+		e = t;
+		ck_assert_int_eq(
+		    target(
+			&e, (struct change){.op = CHANGE_REMOVE, .id = id}, &t),
+		    WIRE_OK);
+		e = t;
+		for (uint64_t old = 2; old <= id; old++)
+			ck_assert(config_removed(&e, old));
+		ck_assert(!config_removed(&e, id + 1));
+		ck_assert(!config_removed(&e, 1));
+	}
+	ck_assert_int_eq(target(&e, add(5), &t), WIRE_CONDITION);
+	ck_assert_int_eq(target(&e, add(299), &t), WIRE_CONDITION);
+	ck_assert_int_eq(target(&e, add(300), &t), WIRE_OK);
+}
+END_TEST
+
+START_TEST(test_both_halves_have_to_fit)
+{
+	struct config_entry now, t, step;
+	struct change c = {.op = CHANGE_SET, .id_count = 8};
+
+	make(&now, 8, 8);
+	for (unsigned i = 0; i < 8; i++)
+		c.ids[i] = i + 9;
+	ck_assert_int_eq(target(&now, c, &t), WIRE_OK);
+	ck_assert_int_eq(plan_enter(&now, &t, &step), 0);
+	ck_assert_uint_eq(step.config.count, 16);
+	steps_end_there(&now, &t);
+	ck_assert_int_eq(target(&now, add(17), &t), WIRE_CONDITION);
+}
+END_TEST
+
+START_TEST(test_payload_keeps_everything)
+{
+	struct config_entry e, back;
+	struct mp_buf a, b;
+
+	make(&e, 2, 1);
+	e.info[2].promote = true;
+	e.info[1].leaving = true;
+	e.info[0].priority = 7;
+	memcpy(e.info[0].name, "one", 4);
+	memcpy(e.info[2].zone, "north", 6);
+	e.removed[0] = 9;
+	e.removed[1] = 11;
+	e.removed_count = 2;
+	e.removed_floor = 5;
+	mp_buf_init(&a);
+	mp_buf_init(&b);
+	config_put(&a, &e);
+	ck_assert_int_eq(config_read(mp_span(a.data, a.len), &back), 0);
+	ck_assert_mem_eq(&e, &back, sizeof(e));
+	config_put(&b, &back);
+	ck_assert_uint_eq(a.len, b.len);
+	ck_assert_mem_eq(a.data, b.data, a.len);
+	mp_buf_release(&a);
+	mp_buf_release(&b);
+}
+END_TEST
+
+/* [{"op": op, key: n}] */
+static enum wire_status
+read_op(const char *op, const char *key, uint64_t n, struct change *c)
+{
+	struct wire_error err = {0};
+	enum wire_status status;
+	struct mp_buf b;
+
+	mp_buf_init(&b);
+	mp_put_array(&b, 1);
+	mp_put_map(&b, 2);
+	mp_put_kv_str(&b, "op", op);
+	mp_put_kv_u64(&b, key, n);
+	status = change_read(mp_span(b.data, b.len), c, &err);
+	mp_buf_release(&b);
+	return status;
+}
+
+START_TEST(test_request_is_read)
+{
+	struct change c;
+
+	ck_assert_int_eq(read_op("remove", "id", 3, &c), WIRE_OK);
+	ck_assert_int_eq(c.op, CHANGE_REMOVE);
+	ck_assert_uint_eq(c.id, 3);
+	ck_assert_int_eq(read_op("remove", "id", 0, &c), WIRE_USAGE);
+	ck_assert_int_eq(read_op("remove", "with", 3, &c), WIRE_USAGE);
+	ck_assert_int_eq(read_op("replace", "id", 3, &c), WIRE_USAGE);
+	ck_assert_int_eq(read_op("add", "id", 3, &c), WIRE_USAGE);
+	ck_assert_int_eq(read_op("set", "id", 3, &c), WIRE_USAGE);
+	ck_assert_int_eq(read_op("conquer", "id", 3, &c), WIRE_USAGE);
 }
 END_TEST
 
@@ -141,19 +289,23 @@ int
 main(void)
 {
 	Suite *s = suite_create("plan");
-	TCase *tc = tcase_create("plan");
-	SRunner *sr;
+	TCase *t = tcase_create("plan");
+	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_add_test(tc, test_scenario_is_read_in_order_of_time);
-	tcase_add_test(tc, test_bad_lines_are_told_by_number);
-	tcase_add_test(tc, test_same_seed_gives_same_plan);
-	tcase_add_test(tc, test_windows_end_before_the_next_and_in_time);
-	tcase_add_test(tc, test_kinds_are_names_or_groups);
-	suite_add_tcase(s, tc);
-	sr = srunner_create(s);
-	srunner_run_all(sr, CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
+	tcase_add_test(t, test_add_is_a_learner_first);
+	tcase_add_test(t, test_voters_change_through_a_joint_configuration);
+	tcase_add_test(t, test_removed_voter_stays_until_joint_is_left);
+	tcase_add_test(t, test_demoted_voter_stays_as_a_learner);
+	tcase_add_test(t, test_replace_and_set_are_one_change);
+	tcase_add_test(t, test_nonsense_is_refused);
+	tcase_add_test(t, test_ids_are_never_used_again);
+	tcase_add_test(t, test_both_halves_have_to_fit);
+	tcase_add_test(t, test_payload_keeps_everything);
+	tcase_add_test(t, test_request_is_read);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
 	return failed != 0;
 }

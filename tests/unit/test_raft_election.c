@@ -29,9 +29,31 @@ granted(enum raft_msg_type type)
 START_TEST(test_quiet_before_the_timeout)
 {
 	core_start(&c);
+	core_heartbeat(&c, 2, 1, 0);
 	core_tick(&c, ELECTION_NS - 1);
 	ck_assert_uint_eq(c.out.msg_count, 0);
 	ck_assert_int_eq(core_status(&c).role, RAFT_FOLLOWER);
+}
+END_TEST
+
+START_TEST(test_start_asks_sooner_than_a_timeout)
+{
+	core_start(&c);
+	core_tick(&c, ELECTION_NS / 8 - 1);
+	ck_assert_uint_eq(c.out.msg_count, 0);
+	core_tick(&c, ELECTION_NS / 2 + 1);
+	ck_assert_int_eq(core_status(&c).role, RAFT_PRECANDIDATE);
+	ck_assert_uint_eq(core_status(&c).hard.term, 0);
+}
+END_TEST
+
+START_TEST(test_start_alone_does_not_wait)
+{
+	core_stop(&c);
+	core_init(&c, 1);
+	core_start(&c);
+	core_tick(&c, 0);
+	ck_assert_int_eq(core_status(&c).role, RAFT_CANDIDATE);
 }
 END_TEST
 
@@ -293,6 +315,17 @@ START_TEST(test_refused_rush_is_tried_again_shortly_and_tires)
 }
 END_TEST
 
+START_TEST(test_new_connection_is_asked_at_once)
+{
+	core_start(&c);
+	core_tick(&c, 2 * ELECTION_NS);
+	core_reply(&c, RAFT_PREVOTE_REPLY, 2, 0, 1, false);
+	core_peer(&c, RAFT_EV_PEER_UP, 3);
+	ck_assert_uint_eq(c.out.msg_count, 1);
+	ck_assert_uint_eq(core_sent(&c, RAFT_PREVOTE, 0)->to, 3);
+}
+END_TEST
+
 START_TEST(test_refused_prevote_teaches_the_higher_term)
 {
 	core_start(&c);
@@ -454,6 +487,24 @@ START_TEST(test_deposed_leader_is_told)
 }
 END_TEST
 
+START_TEST(test_timeouts_are_drawn_from_one_to_two)
+{
+	uint64_t ns, low = UINT64_MAX, high = 0;
+	unsigned i;
+
+	core_start(&c);
+	for (i = 0; i < 1000; i++) {
+		core_heartbeat(&c, 2, 1, 0);
+		ns = c.out.deadline.ns - c.now.ns;
+		low = ns < low ? ns : low;
+		high = ns > high ? ns : high;
+	}
+	ck_assert_uint_ge(low, ELECTION_NS);
+	ck_assert_uint_lt(high, 2 * ELECTION_NS);
+	ck_assert_uint_gt(high - low, ELECTION_NS * 9 / 10);
+}
+END_TEST
+
 START_TEST(test_timeouts_differ_between_servers_of_one_seed)
 {
 	uint64_t deadline[8];
@@ -466,8 +517,6 @@ START_TEST(test_timeouts_differ_between_servers_of_one_seed)
 		core_start(&c);
 		core_step(&c, (struct raft_event){.type = RAFT_EV_TICK});
 		deadline[i] = c.out.deadline.ns;
-		ck_assert_uint_ge(deadline[i], ELECTION_NS);
-		ck_assert_uint_lt(deadline[i], 2 * ELECTION_NS);
 		for (k = 0; k < i; k++)
 			same += deadline[k] == deadline[i];
 	}
@@ -484,6 +533,7 @@ START_TEST(test_time_may_wrap)
 
 	c.now.ns = start[_i];
 	core_start(&c);
+	core_heartbeat(&c, 2, 1, 0);
 	core_tick(&c, ELECTION_NS - 1);
 	ck_assert_int_eq(core_status(&c).role, RAFT_FOLLOWER);
 	core_tick(&c, ELECTION_NS);
@@ -499,6 +549,7 @@ END_TEST
 START_TEST(test_time_that_goes_back_is_ignored)
 {
 	core_start(&c);
+	core_heartbeat(&c, 2, 1, 0);
 	c.now.ns = ELECTION_NS - 1;
 	core_tick(&c, 0);
 	c.now.ns = 5;
@@ -566,6 +617,8 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_quiet_before_the_timeout);
+	tcase_add_test(t, test_start_asks_sooner_than_a_timeout);
+	tcase_add_test(t, test_start_alone_does_not_wait);
 	tcase_add_test(t, test_timeout_begins_with_prevotes_in_the_same_term);
 	tcase_add_test(t, test_candidacy_waits_for_the_disk);
 	tcase_add_test(t, test_own_vote_counts_only_when_durable);
@@ -587,6 +640,7 @@ main(void)
 	tcase_add_test(
 	    t, test_closed_connection_of_the_leader_brings_prevotes_soon);
 	tcase_add_test(t, test_refused_rush_is_tried_again_shortly_and_tires);
+	tcase_add_test(t, test_new_connection_is_asked_at_once);
 	tcase_add_test(t, test_refused_prevote_teaches_the_higher_term);
 	tcase_add_test(t, test_prevote_granted_by_one_that_is_behind_counts);
 	tcase_add_test(t, test_prevote_changes_nothing_at_the_voter);
@@ -601,6 +655,7 @@ main(void)
 	tcase_add_test(t, test_leader_that_hears_one_of_two_stays);
 	tcase_add_test(t, test_leader_follows_a_higher_term);
 	tcase_add_test(t, test_deposed_leader_is_told);
+	tcase_add_test(t, test_timeouts_are_drawn_from_one_to_two);
 	tcase_add_test(t, test_timeouts_differ_between_servers_of_one_seed);
 	tcase_add_loop_test(t, test_time_may_wrap, 0, 5);
 	tcase_add_test(t, test_time_that_goes_back_is_ignored);

@@ -53,6 +53,27 @@ round_sent(void)
 	return m->u.heartbeat.round;
 }
 
+static struct raft_config
+members(uint32_t n, const uint8_t *voter)
+{
+	struct raft_config g = {.count = n};
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		g.member[i].id = i + 1;
+		g.member[i].voter = voter[i];
+		g.joint = g.joint || (voter[i] & RAFT_VOTER_OLD) != 0;
+	}
+	return g;
+}
+
+static void
+change(const struct raft_config *g)
+{
+	core_step(
+	    &c, (struct raft_event){.type = RAFT_EV_CHANGE, .u.config = *g});
+}
+
 /* ---- follower ---------------------------------------------------------- */
 
 START_TEST(test_append_is_acknowledged_when_durable)
@@ -528,6 +549,47 @@ START_TEST(test_closed_connection_makes_the_peer_prove_its_log_again)
 }
 END_TEST
 
+START_TEST(test_new_connection_is_probed_at_once)
+{
+	struct raft_msg m;
+
+	core_start(&c);
+	core_lead(&c);
+	ck_assert(core_pull(&c, 2, &m));
+	ck_assert(!core_pull(&c, 2, &m));
+	core_peer(&c, RAFT_EV_PEER_UP, 2);
+	ck_assert(core_pull(&c, 2, &m));
+}
+END_TEST
+
+START_TEST(test_leader_left_out_leads_until_that_commits)
+{
+	struct raft_config g = members(3, (const uint8_t[]){2, 3, 3});
+
+	core_start(&c);
+	core_ready(&c);
+	change(&g);
+	core_persist(&c);
+	core_ack(&c, 2, 1, 2);
+	core_ack(&c, 3, 1, 2);
+	g = (struct raft_config){.count = 2, .member = {{2, 1}, {3, 1}}};
+	change(&g);
+	ck_assert(!c.out.rejected);
+	core_persist(&c);
+	core_ack(&c, 2, 1, 3);
+	ck_assert_int_eq(core_status(&c).role, RAFT_LEADER);
+	ck_assert(!core_status(&c).member);
+	core_ack(&c, 3, 1, 3);
+	ck_assert_uint_eq(commit(), 3);
+	ck_assert_int_eq(core_status(&c).role, RAFT_FOLLOWER);
+	ck_assert_uint_eq(
+	    core_sent(&c, RAFT_HEARTBEAT, 1)->u.heartbeat.commit, 3);
+	ck_assert_ptr_nonnull(core_sent(&c, RAFT_TIMEOUT_NOW, 0));
+	core_tick(&c, 10 * ELECTION_NS);
+	ck_assert_uint_eq(c.out.msg_count, 0);
+}
+END_TEST
+
 START_TEST(test_peer_behind_the_log_needs_a_snapshot)
 {
 	struct raft_msg m = {.type = RAFT_APPEND_REPLY, .from = 2, .term = 3};
@@ -726,27 +788,6 @@ START_TEST(test_follower_asks_its_leader)
 END_TEST
 
 /* ---- members, transfer ------------------------------------------------- */
-
-static struct raft_config
-members(uint32_t n, const uint8_t *voter)
-{
-	struct raft_config g = {.count = n};
-	uint32_t i;
-
-	for (i = 0; i < n; i++) {
-		g.member[i].id = i + 1;
-		g.member[i].voter = voter[i];
-		g.joint = g.joint || (voter[i] & RAFT_VOTER_OLD) != 0;
-	}
-	return g;
-}
-
-static void
-change(const struct raft_config *g)
-{
-	core_step(
-	    &c, (struct raft_event){.type = RAFT_EV_CHANGE, .u.config = *g});
-}
 
 START_TEST(test_change_is_in_force_when_appended)
 {
@@ -962,6 +1003,8 @@ main(void)
 	tcase_add_test(t, test_silence_after_an_append_is_asked_about);
 	tcase_add_test(
 	    t, test_closed_connection_makes_the_peer_prove_its_log_again);
+	tcase_add_test(t, test_new_connection_is_probed_at_once);
+	tcase_add_test(t, test_leader_left_out_leads_until_that_commits);
 	tcase_add_test(t, test_peer_behind_the_log_needs_a_snapshot);
 	tcase_add_test(t, test_proposals_beyond_the_budget_are_refused);
 	tcase_add_test(t, test_budget_is_given_back_after_many_small_proposals);

@@ -17,7 +17,7 @@
  * to the copy that does not count, so that a crash in its middle leaves the
  * one that does.
  */
-#include "raftd/identity.h"
+#include "raftwal/identity.h"
 
 #include <errno.h>
 #include <string.h>

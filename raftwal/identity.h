@@ -10,8 +10,8 @@
  * The boot counter is raised and durable before the server says anything to
  * anybody, so that whatever it names with its boot is unique.
  */
-#ifndef RAFTD_IDENTITY_H
-#define RAFTD_IDENTITY_H
+#ifndef RAFTWAL_IDENTITY_H
+#define RAFTWAL_IDENTITY_H
 
 #include <stdbool.h>
 #include <stddef.h>
