@@ -16,6 +16,7 @@
 #	unit script crash cli interop cluster	one layer of the tests
 #	fuzz TIME=60	each fuzzer for that many seconds
 #	sim HOURS=1	simulated hours of whole servers
+#	torture TIME=60 SEED=1	five servers, load and all kinds of faults
 #	mutants bench	see raftkit-testing(7)
 #
 # Everything built lands in .build/<variant>; the programs of the plain build
@@ -30,6 +31,7 @@ FUZZ =
 VERSION = 0.1.0
 TIME = 60
 HOURS = 1
+SEED = 1
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 , := ,
@@ -80,7 +82,7 @@ exes_of = $(foreach s,$(call prog_of,$(1)),$(call exe_of,$(s)))
 TESTS_BUILT = $(foreach d,tests/unit $(TEST_DIRS),$(call exes_of,$(d)))
 
 .PHONY: all deps check lint format demo install uninstall clean tests FORCE \
-	unit script crash cli interop cluster fuzz fuzzers sim mutants bench
+	unit script crash cli interop cluster fuzz fuzzers sim mutants bench torture
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -181,6 +183,9 @@ sim: $(call exes_of,tests/sim)
 
 mutants:
 	@tests/mutants/run
+
+torture: all
+	@RAFTKIT_BUILD=$(B) tests/cluster/torture -t $(TIME) -s $(SEED)
 
 bench: all $(call exes_of,tests/bench)
 	@RAFTKIT_BUILD=$(B) tests/bench/run

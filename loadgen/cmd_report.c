@@ -4,6 +4,7 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -86,6 +87,18 @@ take_run(struct report *r, const char *path, unsigned n, json_t *j)
 	return 0;
 }
 
+/* faults(8) prints the beginning, and the end with the same id. */
+static bool
+is_end_of(json_t *begin, json_t *j)
+{
+	json_t *id = json_object_get(j, "id");
+
+	return id != NULL && json_equal(id, json_object_get(begin, "id")) &&
+	       json_equal(json_object_get(j, "since"),
+		   json_object_get(begin, "since")) &&
+	       json_is_null(json_object_get(begin, "until"));
+}
+
 static int
 take_fault(struct report *r, const char *path, unsigned n, json_t *j)
 {
@@ -93,6 +106,12 @@ take_fault(struct report *r, const char *path, unsigned n, json_t *j)
 	(void)n;
 	if (report_judge_fault(j) < 0)
 		return -EBADMSG;
+	for (unsigned i = 0; i < r->fault_count; i++)
+		if (is_end_of(r->fault[i], j)) {
+			json_decref(r->fault[i]);
+			r->fault[i] = j;
+			return 0;
+		}
 	if (r->fault_count == REPORT_FAULTS_MAX)
 		return -E2BIG;
 	r->fault[r->fault_count++] = j;

@@ -171,4 +171,5 @@ def main():
         print(json.dumps(plain(client.call(sys.argv[3], *params))))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -94,6 +94,13 @@ is "one drawing each of what was measured" \
 is "faults of its time are shaded" "$(grep -c 'class="fault"' "$T/page")" 4
 ok "nothing of it is markup" sh -c '! grep -qE "<script|<b>|\"onload" "$1"' \
     _ "$T/page"
+# The two lines that faults(8) prints of one fault are one window.
+jq -nc --argjson t "$began" '{id: "1", kind: "kill", since: ($t + 100),
+    until: null}, {id: "1", kind: "kill", since: ($t + 100),
+    until: ($t + 200)}' >"$T/faults"
+loadgen report --faults "$T/faults" -o "$T/page2" "$T/steady"
+is "beginning and end are one fault" \
+    "$(grep -c 'class="fault"' "$T/page2")" 2
 ok "it fetches nothing" sh -c '! grep -qE "src=|href=|url\(" "$1"' \
     _ "$T/page"
 ok "all of it is closed" sh -c '
