@@ -224,7 +224,7 @@ cmd_add(struct cli *cli, int argc, char **argv)
 		    change, "address", json_string(m.address));
 		(void)json_object_set_new(
 		    change, "dry_run", json_boolean(dry_run));
-		status = members_change(cli, change, &answer);
+		status = change_members(cli, change, &answer);
 		if (status == 0)
 			status = print_answer(cli, answer, dry_run);
 	}
@@ -253,7 +253,7 @@ cmd_tune(struct cli *cli, int argc, char **argv)
 	if (status < 0) {
 		(void)json_object_set_new(
 		    change, "id", json_integer((json_int_t)id));
-		status = members_change(cli, change, &answer);
+		status = change_members(cli, change, &answer);
 		if (status == 0)
 			status = print_answer(cli, answer, false);
 	}
@@ -285,7 +285,7 @@ run_change(struct cli *cli, json_t *change, bool dry_run)
 	int status;
 
 	(void)json_object_set_new(change, "dry_run", json_boolean(dry_run));
-	status = members_change(cli, change, &answer);
+	status = change_members(cli, change, &answer);
 	json_decref(change);
 	return status == 0 ? print_answer(cli, answer, dry_run) : status;
 }
@@ -325,7 +325,7 @@ bring_in(struct cli *cli, const struct members *now, const struct member *m)
 	if (members_by_id(now, m->id) == NULL) {
 		change = json_pack("{s:s, s:I, s:s, s:b}", "op", "add", "id",
 		    (json_int_t)m->id, "address", m->address, "learner", 1);
-		status = members_change(cli, change, &answer);
+		status = change_members(cli, change, &answer);
 		json_decref(change);
 		if (status != 0)
 			return status;

@@ -158,7 +158,7 @@ members_try(
 }
 
 int
-members_change(struct cli *cli, const json_t *change, json_t **answer)
+change_members(struct cli *cli, const json_t *change, json_t **answer)
 {
 	struct wire_error e = {0};
 

@@ -34,7 +34,7 @@ const struct member *members_by_id(const struct members *, uint64_t id);
  * lists of integers.  The exit status; with 0 *answer is the caller's.  A
  * failure is reported.
  */
-int members_change(struct cli *, const json_t *change, json_t **answer);
+int change_members(struct cli *, const json_t *change, json_t **answer);
 /* The same without a word about a failure. */
 enum wire_status members_try(
     struct cli *, const json_t *change, json_t **answer, struct wire_error *);
