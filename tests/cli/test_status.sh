@@ -119,9 +119,9 @@ no_leader() {
 }
 ok "a leader without its followers steps down" wait_for 10 no_leader
 must_fail "a put without a leader is not applied" 69 \
-    raftctl -t 800ms -s "$(client_of "$l")" put k y
+    raftctl -t 4s -s "$(client_of "$l")" put k y
 must_fail "a linearizable get needs one too" 69 \
-    raftctl -t 800ms -s "$(client_of "$l")" get k
+    raftctl -t 4s -s "$(client_of "$l")" get k
 is "a stale get does not" \
     "$(raftctl -t 2s -s "$(client_of "$l")" get --read=stale k)" x
 must_fail "wait leader runs out" 124 \
