@@ -435,7 +435,7 @@ failover(struct bench *b)
 	    (int)(stop != 0));
 	/* what was not read back is not known to be there */
 	if (b->result != NULL && stop == 0)
-		json_object_update(
+		json_object_update_new(
 		    b->result, json_pack("{s:I,s:I,s:I,s:I}", "acknowledged",
 				   (json_int_t)count.acknowledged, "unknown",
 				   (json_int_t)count.unknown, "errors",
