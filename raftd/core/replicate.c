@@ -495,6 +495,12 @@ take(struct raft *r, const struct raft_msg *m, uint64_t first)
 	    first <= r->config_index[0] ||
 	    !trail_room(&r->trail, m->u.append.run_count))
 		return false;
+	/* Where prev was compacted nothing was compared: terms go on rising,
+	 * or this is no log that a leader can have. */
+	for (i = n - 1; i > 0 && run[i].first > first; i--)
+		;
+	if (run[i].term < trail_term(&r->trail, first - 1))
+		return false;
 	for (i = 0; i < m->u.append.config_count; i++)
 		configs += m->u.append.config_index[i] >= first;
 	if (first <= r->trail.last && !MUTANT(16)) {

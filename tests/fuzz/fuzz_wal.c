@@ -118,7 +118,7 @@ open_twice(struct disk *disk)
 		       groups[i].last_known == groups[i].last);
 		if (groups[i].group == 1)
 			last = groups[i].last;
-		if (groups[i].last > 0)
+		if (groups[i].last >= groups[i].first)
 			assert(wal_read(wal, groups[i].group, groups[i].first,
 				   groups[i].last, buf, sizeof(buf), &len,
 				   &out_last) == 0);
