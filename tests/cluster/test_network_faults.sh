@@ -161,7 +161,9 @@ else
 	skip "works without root inside unshare -Urn" "no user namespaces"
 fi
 
-ip netns add rlprobe$$ 2>/dev/null || {
+# Where / is no mount of its own, as in a chroot, nothing runs in one.
+{ ip netns add rlprobe$$ && ip netns exec rlprobe$$ true; } 2>/dev/null || {
+	ip netns delete rlprobe$$ 2>/dev/null
 	skip "a lab of namespaces" "cannot make a network namespace"
 	end
 }
