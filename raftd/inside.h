@@ -1,7 +1,6 @@
 /*
  * inside.h - what the files of ring 2 share: the host and its groups from
- * within.  Nobody outside host.c, boot.c, group.c, feed.c, apply.c,
- * dispatch.c, hello.c and status.c includes it; host.h is the way in.
+ * within.  Nobody outside the files below includes it; host.h is the way in.
  *
  *	host.c	    input, the turn, storage jobs
  *	boot.c	    opening a directory: identity, bootstrap, replay
