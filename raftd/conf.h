@@ -74,6 +74,8 @@ struct conf {
 	uint64_t log_level; /* enum host_log_level */
 	uint64_t ready_fd;  /* UINT64_MAX: none */
 	uint64_t priority, min_insync;
+	uint64_t lease_drift_ppm;
+	uint64_t follower_reads; /* enum follower_reads */
 	bool insecure, no_fsync, early_vote, no_joint;
 
 	bool check, help, version;	   /* flags only */

@@ -210,7 +210,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_bool(b, m->u.vote_reply.granted);
 		break;
 	case RAFT_APPEND_REPLY:
-		put_raft_head(b, group, m, 7);
+		put_raft_head(b, group, m, 8);
 		mp_put_bool(b, m->u.append_reply.ok);
 		mp_put_u64(b, m->u.append_reply.match);
 		mp_put_u64(b, m->u.append_reply.prev_index);
@@ -218,6 +218,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.append_reply.hint_term);
 		mp_put_u64(b, m->u.append_reply.last);
 		mp_put_u64(b, m->u.append_reply.round);
+		mp_put_u64(b, m->u.append_reply.promise_ns);
 		break;
 	case RAFT_HEARTBEAT:
 		put_raft_head(b, group, m, 2);
@@ -225,9 +226,10 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.heartbeat.round);
 		break;
 	case RAFT_HEARTBEAT_REPLY:
-		put_raft_head(b, group, m, 2);
+		put_raft_head(b, group, m, 3);
 		mp_put_u64(b, m->u.heartbeat_reply.round);
 		mp_put_u64(b, m->u.heartbeat_reply.last);
+		mp_put_u64(b, m->u.heartbeat_reply.promise_ns);
 		break;
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
@@ -346,8 +348,16 @@ read_vote(struct mp_cur *cur, struct raft_msg *m)
 	return 0;
 }
 
+/* The last field of an answer to a leader; older servers have none. */
 static int
-read_append_reply(struct mp_cur *cur, struct raft_msg *m)
+read_promise(struct mp_cur *cur, bool is_there, uint64_t *ns)
+{
+	*ns = 0;
+	return is_there ? mp_read_u64(cur, ns) : 0;
+}
+
+static int
+read_append_reply(struct mp_cur *cur, uint32_t fields, struct raft_msg *m)
 {
 	if (mp_read_bool(cur, &m->u.append_reply.ok) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.match) < 0 ||
@@ -357,11 +367,12 @@ read_append_reply(struct mp_cur *cur, struct raft_msg *m)
 	    mp_read_u64(cur, &m->u.append_reply.last) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.round) < 0)
 		return -EPROTO;
-	return 0;
+	return read_promise(cur, fields > 7, &m->u.append_reply.promise_ns);
 }
 
+/* fields: those behind the term. */
 static int
-read_fields(struct mp_cur *cur, struct raft_msg *m)
+read_fields(struct mp_cur *cur, uint32_t fields, struct raft_msg *m)
 {
 	switch (m->type) {
 	case RAFT_PREVOTE:
@@ -373,15 +384,17 @@ read_fields(struct mp_cur *cur, struct raft_msg *m)
 			return -EPROTO;
 		return mp_read_bool(cur, &m->u.vote_reply.granted);
 	case RAFT_APPEND_REPLY:
-		return read_append_reply(cur, m);
+		return read_append_reply(cur, fields, m);
 	case RAFT_HEARTBEAT:
 		if (mp_read_u64(cur, &m->u.heartbeat.commit) < 0)
 			return -EPROTO;
 		return mp_read_u64(cur, &m->u.heartbeat.round);
 	case RAFT_HEARTBEAT_REPLY:
-		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0)
+		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0 ||
+		    mp_read_u64(cur, &m->u.heartbeat_reply.last) < 0)
 			return -EPROTO;
-		return mp_read_u64(cur, &m->u.heartbeat_reply.last);
+		return read_promise(
+		    cur, fields > 2, &m->u.heartbeat_reply.promise_ns);
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
 		if (mp_read_u64(cur, &m->u.read.boot) < 0 ||
@@ -430,7 +443,9 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 	*group_out = (uint32_t)group;
 	if (is_append)
 		return read_append(&cur, fields, (uint32_t)group, m, records);
-	return read_fields(&cur, m) < 0 ? -EPROTO : 0;
+	if (fields < 3)
+		return -EPROTO;
+	return read_fields(&cur, fields - 3, m) < 0 ? -EPROTO : 0;
 }
 
 /* ---- forwarded requests ------------------------------------------------ */

@@ -44,6 +44,8 @@ enum kv_option { /* bits of kv_args.given */
 	KV_SINCE = 1 << 19, /* of a session, or of a watch */
 	KV_PREFIX = 1 << 20,
 	KV_WAIT = 1 << 21,
+	KV_OPT_HOST_STALE = 1 << 29,
+	KV_STATE = 1 << 30,
 };
 
 struct kv_args {
@@ -57,7 +59,7 @@ struct kv_args {
 
 	unsigned given; /* enum kv_option */
 	bool if_absent, if_changed, append, prev;
-	bool reverse, keys_only, count, prefix;
+	bool reverse, keys_only, count, prefix, state;
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
 	struct mp_span session; /* session.h */
