@@ -587,6 +587,7 @@ status_of_open(int err)
 	case -EINVAL:
 		return EXIT_CONFIG;
 	case -EBADMSG:
+	case -EPROTO: /* a format that is newer */
 		return EXIT_DATA;
 	case -ENOMEM:
 		return EXIT_OS;
