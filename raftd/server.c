@@ -387,8 +387,10 @@ turn(struct server *s)
 		if (here)
 			here = storage_run_here(s->storage);
 	} while (here && ++i < SERVER_TURNS_MAX);
-	if (host_removed(s->host) && !s->stopping)
+	if (host_removed(s->host) && !s->stopping) {
 		stop(s);
+		t = now(); /* not before the beginning of the end */
+	}
 	next = earlier(next, peers_tick(s->peers, t));
 	next = earlier(next, service_tick(s->service, t));
 	if (s->stopping) {
