@@ -41,7 +41,9 @@ struct server {
 	struct host *host;
 	struct prng store_prng, crash_prng, clock_prng;
 	/* turns */
-	uint64_t turn_token, turn_at;
+	bool turn_soon;
+	uint64_t turn_token;
+	uint64_t timer_at, timer_queued, timer_token;
 	uint64_t start_token;
 	uint64_t paused_until; /* 0: it runs */
 	struct event *parked;  /* while it is paused */
