@@ -14,7 +14,8 @@
 #include "tests/sim/client.h"
 #include "tests/sim/net.h"
 
-#define IDLE_MS 5	 /* without jobs, before storage tidies up */
+#define IDLE_MS 5  /* without jobs, before storage prepares a segment */
+#define MARK_MS 20 /* the same, before it writes a mark: as storage.c does */
 #define PREPARE_MAX 4096 /* pieces of work for one segment */
 
 /* ---- time --------------------------------------------------------------- */
@@ -249,6 +250,7 @@ on_store(struct server *s)
 		STAILQ_INSERT_TAIL(&s->done, s->batch[i], link);
 	}
 	s->batch_count = 0;
+	s->worked_at = s->sim->now;
 	delay = prng_exp(&s->store_prng, s->sim->conf.turn_us * SIM_US);
 	sim_at(s->sim, delay, EV_STORED, s->number, 0, s->life);
 	batch_start(s);
@@ -282,6 +284,7 @@ on_stored(struct server *s)
 static void
 on_store_idle(struct server *s)
 {
+	uint64_t mark_at = s->worked_at + MARK_MS * SIM_MS;
 	int more = 1;
 
 	s->idle_queued = false;
@@ -291,7 +294,13 @@ on_store_idle(struct server *s)
 		more = wal_prepare(host_wal(s->host));
 	if (more == -ENOSPC)
 		mark(MARK_STORE_NOSPACE);
-	(void)wal_mark(host_wal(s->host));
+	if (s->sim->now >= mark_at) {
+		(void)wal_mark(host_wal(s->host));
+		return;
+	}
+	s->idle_queued = true;
+	sim_at(s->sim, mark_at - s->sim->now, EV_STORE_IDLE, s->number, 0,
+	    s->life);
 }
 
 bool

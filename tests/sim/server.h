@@ -57,6 +57,7 @@ struct server {
 	unsigned batch_count, jobs_out;
 	uint64_t batch_token;
 	bool idle_queued;
+	uint64_t worked_at; /* the latest batch was done */
 	uint64_t stalled_until;
 	/* clock */
 	uint64_t clock_base, clock_synced_at;

@@ -215,8 +215,8 @@ bound_work(struct swarm *s)
 {
 	uint64_t ops_max = 30000, least_us;
 
-	if (s->duration_ms > s->nemesis_ms * 400)
-		s->duration_ms = s->nemesis_ms * 400;
+	if (s->duration_ms > s->nemesis_ms * 200)
+		s->duration_ms = s->nemesis_ms * 200;
 	least_us = s->duration_ms * 1000 * s->clients / ops_max;
 	if (s->think_us < least_us)
 		s->think_us = least_us;
