@@ -13,17 +13,19 @@
 #include "faults/fault.h"
 #include "faults/plan.h"
 #include "faults/play.h"
+#include "faults/repro.h"
 #include "faults/spawn.h"
 #include "raftctl/units.h"
 
 #define EXIT_REFUSED 75
 #define EXIT_TIME 124
+#define ROUNDS_MAX 1000
 
 struct options {
 	struct lab lab;
 	const char *lab_dir;
-	bool really, all, dry_run;
-	uint64_t for_ms, seed;
+	bool really, all, dry_run, json;
+	uint64_t for_ms, seed, rounds;
 	const char *kinds;
 };
 
@@ -39,6 +41,7 @@ static int cmd_resume(struct options *, int, char **);
 static int cmd_restart(struct options *, int, char **);
 static int cmd_run(struct options *, int, char **);
 static int cmd_nemesis(struct options *, int, char **);
+static int cmd_repro(struct options *, int, char **);
 
 static const struct command commands[] = {
     {"resume", "N", "end a pause of N", cmd_resume},
@@ -49,6 +52,8 @@ static const struct command commands[] = {
     {"run", "[--dry-run] FILE", "do what a scenario says", cmd_run},
     {"nemesis", "--seed S --for D [--kinds K,...] [--dry-run]",
 	"draw a scenario and do it", cmd_nemesis},
+    {"repro", "early-vote|no-joint [--rounds N] [-j]",
+	"break a cluster of its own that goes an unsafe way", cmd_repro},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -66,6 +71,8 @@ usage(FILE *to)
 	    "      --seed S   of nemesis: the same plan for the same number\n"
 	    "      --kinds K  of nemesis: network, process, disk, or faults\n"
 	    "      --dry-run  print the scenario\n"
+	    "      --rounds N of repro: so many times (1)\n"
+	    "  -j, --json     of repro: a JSON object a run\n"
 	    "      --help     print this\n"
 	    "      --version  print the version\n\n"
 	    "LINKS are N (what N sends), A>B, or A,B|C,D (both ways).\n\n");
@@ -359,6 +366,25 @@ cmd_nemesis(struct options *o, int argc, char **argv)
 	return play(o, &plan);
 }
 
+/* It has a lab of its own. */
+static int
+cmd_repro(struct options *o, int argc, char **argv)
+{
+	struct errtext et = {""};
+	unsigned i = 0;
+	int ret;
+
+	if (argc != 1)
+		return fail_usage("repro: one of early-vote, no-joint", NULL);
+	while (repro_name(i) != NULL && strcmp(repro_name(i), argv[0]) != 0)
+		i++;
+	if (repro_name(i) == NULL)
+		return fail_usage("repro: no such:", argv[0]);
+	ret = repro_run(
+	    argv[0], o->rounds == 0 ? 1 : (unsigned)o->rounds, o->json, &et);
+	return ret < 0 ? fail(ret, &et) : ret;
+}
+
 static int
 make(struct options *o, int argc, char **argv)
 {
@@ -384,7 +410,15 @@ make(struct options *o, int argc, char **argv)
 
 /* ---- options ------------------------------------------------------------- */
 
-enum { OPT_FOR = 256, OPT_REALLY, OPT_ALL, OPT_SEED, OPT_KINDS, OPT_DRY_RUN };
+enum {
+	OPT_FOR = 256,
+	OPT_REALLY,
+	OPT_ALL,
+	OPT_SEED,
+	OPT_KINDS,
+	OPT_DRY_RUN,
+	OPT_ROUNDS,
+};
 
 static const struct option long_options[] = {
     {"lab", required_argument, NULL, 'd'},
@@ -394,6 +428,8 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"kinds", required_argument, NULL, OPT_KINDS},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -427,6 +463,14 @@ take_option(struct options *o, int c)
 	case OPT_DRY_RUN:
 		o->dry_run = true;
 		return -1;
+	case OPT_ROUNDS:
+		if (units_u64(optarg, &o->rounds) < 0 || o->rounds == 0 ||
+		    o->rounds > ROUNDS_MAX)
+			return fail_usage("--rounds: not a number:", optarg);
+		return -1;
+	case 'j':
+		o->json = true;
+		return -1;
 	case 'h':
 		usage(stdout);
 		return 0;
@@ -453,6 +497,8 @@ stray_option(const struct options *o, const char *name)
 		return "--dry-run";
 	if (o->for_ms > 0 && is_command && !is_nemesis)
 		return "--for";
+	if ((o->rounds > 0 || o->json) && strcmp(name, "repro") != 0)
+		return "--rounds or -j";
 	return NULL;
 }
 
@@ -464,7 +510,8 @@ faults_main(int argc, char **argv)
 	const char *stray;
 	int opt, status;
 
-	while ((opt = getopt_long(argc, argv, "d:h", long_options, NULL)) != -1)
+	while (
+	    (opt = getopt_long(argc, argv, "d:hj", long_options, NULL)) != -1)
 		if ((status = take_option(&o, opt)) >= 0)
 			return status;
 	argc -= optind;
@@ -478,7 +525,7 @@ faults_main(int argc, char **argv)
 	stray = stray_option(&o, argv[0]);
 	if (stray != NULL)
 		return fail_usage("not an option of this command:", stray);
-	if (open_lab(&o, &status) < 0)
+	if (c->run != cmd_repro && open_lab(&o, &status) < 0)
 		return status;
 	if (c->name == NULL)
 		return make(&o, argc, argv);
