@@ -24,7 +24,7 @@
 struct options {
 	struct lab lab;
 	const char *lab_dir;
-	bool really, all, dry_run, json;
+	bool really, all, dry_run, json, reset;
 	uint64_t for_ms, seed, rounds;
 	const char *kinds;
 };
@@ -46,7 +46,8 @@ static int cmd_repro(struct options *, int, char **);
 static const struct command commands[] = {
     {"resume", "N", "end a pause of N", cmd_resume},
     {"restart", "N", "start N again, after a kill or at once", cmd_restart},
-    {"heal", "[--all | ID ...]", "end faults, all of them or these", cmd_heal},
+    {"heal", "[--reset] [--all | ID ...]", "end faults, all of them or these",
+	cmd_heal},
     {"list", "", "the active faults; status 1 if there are any", cmd_list},
     {"probe", "", "which faults work here, and by what", cmd_probe},
     {"run", "[--dry-run] FILE", "do what a scenario says", cmd_run},
@@ -68,6 +69,7 @@ usage(FILE *to)
 	    "                 by heal\n"
 	    "      --really   also addresses that are not of a lab\n"
 	    "      --all      with heal: also what no journal knows\n"
+	    "      --reset    with heal: cut the servers' connections, too\n"
 	    "      --seed S   of nemesis: the same plan for the same number\n"
 	    "      --kinds K  of nemesis: network, process, disk, or faults\n"
 	    "      --dry-run  print the scenario\n"
@@ -151,10 +153,10 @@ cmd_heal(struct options *o, int argc, char **argv)
 	uint64_t id;
 	int ret;
 
-	if (argc == 0)
-		return heal_filtered(o, &all, o->all, &ended);
-	if (o->all)
+	if (o->all && argc > 0)
 		return fail_usage("heal: --all or ids, not", argv[0]);
+	if (argc == 0 && (ret = heal_filtered(o, &all, o->all, &ended)) != 0)
+		return ret;
 	for (int i = 0; i < argc; i++)
 		if (units_u64(argv[i], &id) < 0)
 			return fail_usage("heal: not an id:", argv[i]);
@@ -163,6 +165,8 @@ cmd_heal(struct options *o, int argc, char **argv)
 		if ((ret = fault_end(&o->lab, id, &et)) < 0)
 			return fail(ret, &et);
 	}
+	if (o->reset && (ret = net_reset(&o->lab, &et)) < 0)
+		return fail(ret, &et);
 	return 0;
 }
 
@@ -219,10 +223,13 @@ cmd_probe(struct options *o, int argc, char **argv)
 	    why.text);
 	probe_line("kill stop pause", "signals", true, "");
 	probe_line("cpu", cpu_mechanism(), true, "");
+	probe_line("clock", "preload", clock_usable(),
+	    clock_usable() ? "" : "no faults-clock.so");
 	probe_line("disk slow, disk eio", "strace", has_strace,
 	    has_strace ? "" : "strace is not installed");
 	has_disk = o->lab.disk && geteuid() == 0;
-	probe_line("disk full, disk stall, disk powerloss", "loop", has_disk,
+	probe_line("disk full, disk stall, disk torn, disk powerloss", "loop",
+	    has_disk,
 	    has_disk	  ? ""
 	    : o->lab.disk ? "needs root"
 			  : "use raftlab up --disk SIZE");
@@ -418,6 +425,7 @@ enum {
 	OPT_KINDS,
 	OPT_DRY_RUN,
 	OPT_ROUNDS,
+	OPT_RESET,
 };
 
 static const struct option long_options[] = {
@@ -428,6 +436,7 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"kinds", required_argument, NULL, OPT_KINDS},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"reset", no_argument, NULL, OPT_RESET},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
@@ -463,6 +472,9 @@ take_option(struct options *o, int c)
 	case OPT_DRY_RUN:
 		o->dry_run = true;
 		return -1;
+	case OPT_RESET:
+		o->reset = true;
+		return -1;
 	case OPT_ROUNDS:
 		if (units_u64(optarg, &o->rounds) < 0 || o->rounds == 0 ||
 		    o->rounds > ROUNDS_MAX)
@@ -489,8 +501,8 @@ stray_option(const struct options *o, const char *name)
 	bool is_nemesis = strcmp(name, "nemesis") == 0;
 	bool is_command = kind_by_name(name) == NULL;
 
-	if (o->all && strcmp(name, "heal") != 0)
-		return "--all";
+	if ((o->all || o->reset) && strcmp(name, "heal") != 0)
+		return "--all or --reset";
 	if ((o->kinds != NULL || o->seed != 0) && !is_nemesis)
 		return "--seed or --kinds";
 	if (o->dry_run && !is_nemesis && strcmp(name, "run") != 0)
@@ -502,6 +514,30 @@ stray_option(const struct options *o, const char *name)
 	return NULL;
 }
 
+/*
+ * "-5m" is an offset of a clock, but an option to getopt: no option of ours
+ * is a digit, so that a mark before it makes it an operand.
+ */
+#define MARK '\001'
+
+static int
+mark_numbers(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		char *marked;
+
+		if (argv[i][0] != '-' ||
+		    (argv[i][1] != '.' &&
+			(argv[i][1] < '0' || argv[i][1] > '9')))
+			continue;
+		/* the program's own to the end */
+		if (asprintf(&marked, "%c%s", MARK, argv[i]) < 0)
+			return -ENOMEM;
+		argv[i] = marked;
+	}
+	return 0;
+}
+
 int
 faults_main(int argc, char **argv)
 {
@@ -510,12 +546,16 @@ faults_main(int argc, char **argv)
 	const char *stray;
 	int opt, status;
 
+	if (mark_numbers(argc, argv) < 0)
+		return EX_OSERR;
 	while (
 	    (opt = getopt_long(argc, argv, "d:hj", long_options, NULL)) != -1)
 		if ((status = take_option(&o, opt)) >= 0)
 			return status;
 	argc -= optind;
 	argv += optind;
+	for (int i = 0; i < argc; i++)
+		argv[i] += argv[i][0] == MARK;
 	if (argc == 0)
 		return fail_usage("no command", NULL);
 	while (c->name != NULL && strcmp(c->name, argv[0]) != 0)

@@ -141,11 +141,12 @@ run_once(const struct repro *r, bool is_unsafe, struct stage *s,
 	if (ret < 0)
 		return ret;
 	ret = r->drive(s);
-	if (ret < 0)
-		(void)errtext(et, ret, "step %u, '%s': %s", s->count,
-		    s->count > 0 ? s->step[s->count - 1].what : "begin",
-		    s->count > 0 ? s->step[s->count - 1].outcome
-				 : "the cluster does not settle");
+	if (s->failed > 0)
+		ret = errtext(et, -EIO, "step %u, '%s': %s", s->failed,
+		    s->step[s->failed - 1].what,
+		    s->step[s->failed - 1].outcome);
+	else if (ret < 0)
+		(void)errtext(et, ret, "the cluster does not settle");
 	else
 		ret = stage_judge(s, v, et);
 	stage_close(s);

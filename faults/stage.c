@@ -158,7 +158,9 @@ stage_lab(struct stage *s, const char *words)
 	char out[OUT_LEN];
 	int status = raftlab(s, words, NULL, out);
 
-	note(s, words, "%s", status == 0 ? "done" : first_line(out));
+	note(s, words, "%s", status == 0 ? "done" : out);
+	if (status != 0)
+		s->failed = s->count;
 	return status == 0 ? 0 : -EIO;
 }
 

@@ -38,6 +38,7 @@ struct stage {
 	pid_t keeper;
 	FILE *history;
 	unsigned ops, count;
+	unsigned failed; /* the step that could not be taken, from 1; 0: none */
 	struct stage_step step[STAGE_STEPS_MAX];
 	char acknowledged[32]; /* the last write that was */
 	char read[32];	       /* what was read last */
