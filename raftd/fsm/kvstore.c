@@ -293,7 +293,7 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 	cur = tree_record(&f->tree, path);
 	if (record_is_live(cur)) {
 		if (!MUTANT(92))
-			digest_sub(&f->sum, record_digest(cur));
+			digest_sub(&f->sum, cur->digest);
 		f->keys--;
 		f->bytes -= (uint64_t)cur->key_len + cur->value_len;
 	}
@@ -307,9 +307,10 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 }
 
 static void
-count_in(struct fsm *f, const struct record *r)
+count_in(struct fsm *f, struct record *r)
 {
-	digest_add(&f->sum, record_digest(r));
+	r->digest = record_digest(r);
+	digest_add(&f->sum, r->digest);
 	f->keys++;
 	f->bytes += (uint64_t)r->key_len + r->value_len;
 }
@@ -417,11 +418,12 @@ kvstore_enter_lease(struct fsm *f, struct mp_span key, struct lease *lease)
 	r->create_rev = cur->create_rev;
 	r->mod_rev = cur->mod_rev;
 	r->version = cur->version;
-	digest_sub(&f->sum, record_digest(cur));
+	digest_sub(&f->sum, cur->digest);
 	tree_replace(&f->tree, &path, r);
 	free(cur);
 	lease_attach(lease, a, r);
-	digest_add(&f->sum, record_digest(r));
+	r->digest = record_digest(r);
+	digest_add(&f->sum, r->digest);
 	return 0;
 }
 
