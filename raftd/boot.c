@@ -109,8 +109,7 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return -ENOMEM;
 	g->log_last = r->index;
 	g->log_last_term = r->term;
-	if (r->stamp > g->stamp)
-		g->stamp = r->stamp;
+	due_heard(g, r->stamp);
 	/* The snapshot's own is known by where it stands in the log. */
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
