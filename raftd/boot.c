@@ -125,7 +125,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return errtext(rp->et, -EBADMSG,
 		    "group %u index %llu: not a configuration", g->id,
 		    (unsigned long long)r->index);
-	return group_config_push(g, r->index, &e);
+	if (group_config_push(g, r->index, &e) < 0)
+		return -ENOBUFS;
+	g->config[g->config_count - 1].stamp = r->stamp;
+	return 0;
 }
 
 static int

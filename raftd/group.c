@@ -121,6 +121,7 @@ group_config_push(struct group *g, uint64_t index, const struct config_entry *e)
 		return -ENOBUFS;
 	g->config[g->config_count].index = index;
 	g->config[g->config_count].e = *e;
+	g->config[g->config_count].stamp = 0;
 	g->config_count++;
 	return 0;
 }
@@ -378,6 +379,8 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 		    config_read(mp_span(r.payload, r.len), &e) == 0 &&
 		    group_config_push(g, r.index, &e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		if (r.kind == RECORD_CONFIG)
+			g->config[g->config_count - 1].stamp = r.stamp;
 	}
 }
 
@@ -619,6 +622,7 @@ group_change(struct group *g, const struct config_entry *e)
 		put_small(g, &r);
 		if (group_config_push(g, r.index, e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		g->config[g->config_count - 1].stamp = r.stamp;
 		group_peers_changed(g);
 	}
 	take_output(g);

@@ -44,8 +44,6 @@
 #define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
 /* What a server that was removed hears from those who know. */
 #define HELLO_REMOVED "removed from the cluster"
-/* What a server that was removed hears from those who know. */
-#define HELLO_REMOVED "removed from the cluster"
 
 /* What is known of another server, kept over restarts (RECORD_PEER). */
 struct peer {
@@ -66,6 +64,7 @@ struct peer {
 
 struct config_at {
 	uint64_t index;
+	uint64_t stamp; /* when it was proposed; 0 not known */
 	struct config_entry e;
 };
 
@@ -297,10 +296,16 @@ void members_removed(struct group *, uint64_t by);
 void members_forget(struct group *, const struct request *);
 /* Is it as good as up to date, as the leader sees it? */
 bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);
+/* In sync, by the thresholds that an operator sets. */
+bool members_keeps_up(struct group *, uint64_t id);
 bool members_enough(struct group *); /* for writes, see min_insync */
+/* What a log that ends at match lacks: bytes, and since when. */
+uint64_t members_lag_bytes(const struct group *, uint64_t match);
+uint64_t members_lag_ms(const struct group *, uint64_t match);
 /* Quorums before, during and after, as a map. */
 void members_put_plan(struct mp_buf *, struct group *,
-    const struct config_entry *now, const struct config_entry *target);
+    const struct config_entry *now, const struct config_entry *target,
+    bool at_once);
 uint64_t members_priority(const struct group *, uint32_t at);
 
 /* status.c */
