@@ -30,6 +30,9 @@ struct identity {
 	uint64_t id;
 	uint64_t boot;
 	uint64_t format; /* of the whole directory */
+	/* 1: the other copy cannot be read, and it may be the later one, of a
+	 * boot that was told to others; else 0.  Not written. */
+	uint64_t boots_missed;
 };
 
 /* -ENOENT: the directory is new.  -EBADMSG: both copies are bad. */
