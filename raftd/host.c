@@ -225,6 +225,7 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 	struct answer a;
 	struct blob *b;
 	size_t offset, len;
+	uint32_t group;
 
 	if (p == NULL || f->type != FRAME_NOTIFY)
 		return -EPROTO;
@@ -238,7 +239,10 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 		return 0;
 	}
 	if (mp_span_eq(f->method, "removed")) {
-		members_removed(h->group, peer);
+		if (removed_read(f, &group) < 0)
+			return -EPROTO;
+		if (group == h->group->id)
+			members_removed(h->group, peer);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -341,6 +345,7 @@ host_job(struct host *h)
 	j->index = j->term = j->hard_term = j->hard_vote = 0;
 	j->from = j->to = j->last = 0;
 	j->out = NULL;
+	j->request = 0;
 	return j;
 }
 

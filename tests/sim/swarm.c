@@ -233,10 +233,6 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_network(s, &p);
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
-	/* Off unless asked for, as in raftd.conf(5): a log that is cut may be
-	 * taken for damaged after a power cut (--profile beyond). */
-	if (o->profile == 0)
-		s->snapshot_entries = 0;
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
