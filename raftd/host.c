@@ -565,10 +565,17 @@ host_turn(struct host *h, struct host_time now)
 	struct raft_event tick = {.type = RAFT_EV_TICK};
 	uint64_t next;
 	int more;
+	bool slept = now.mono_ns - h->now.mono_ns >= h->opt.election_ns;
 
 	assert(now.mono_ns >= h->now.mono_ns);
 	due_clock(h, now.mono_ns);
 	h->now = now;
+	/* What lies in the inbox was said before we were stopped: it is no
+	 * proof that anybody follows us now. */
+	if (slept && g->st.role == RAFT_LEADER && !MUTANT(181)) {
+		tick.now.ns = now.mono_ns;
+		group_step(g, &tick);
+	}
 	take_stored(h);
 	take_inbox(h);
 	if (now.mono_ns >= g->deadline_ns) {
