@@ -458,9 +458,17 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	if (boot.commit > boot.last)
 		boot.commit = boot.last;
 	g->commit = boot.commit;
-	for (size_t i = 0; i < n; i++)
-		if (wg[i].group == g->id)
-			boot.damaged |= wg[i].damaged;
+	for (size_t i = 0; i < n; i++) {
+		if (wg[i].group != g->id || !wg[i].damaged)
+			continue;
+		boot.damaged = true;
+		host_log(h, HOST_ERROR,
+		    "event=damaged_group group=%u first=%llu last=%llu "
+		    "last_known=%llu",
+		    g->id, (unsigned long long)wg[i].first,
+		    (unsigned long long)wg[i].last,
+		    (unsigned long long)wg[i].last_known);
+	}
 	for (unsigned i = 0; i < g->config_count; i++) {
 		if (g->config[i].e.config.count == 0)
 			continue;
@@ -478,10 +486,6 @@ judge_identity(struct host *h, bool fresh, struct errtext *et)
 		    "the directory belongs to server %llu, not %llu",
 		    (unsigned long long)h->identity.id,
 		    (unsigned long long)h->opt.id);
-	if (!fresh && h->identity.format > IDENTITY_FORMAT)
-		return errtext(et, -EINVAL,
-		    "the directory has format %llu, this program knows %d",
-		    (unsigned long long)h->identity.format, IDENTITY_FORMAT);
 	return 0;
 }
 

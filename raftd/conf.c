@@ -103,7 +103,7 @@ const struct conf_setting conf_settings[] = {
 	.value = "16M", .argument = "SIZE",
 	.help = "size of a segment of the log"},
     {"snapshot-size", 0, "RAFT_SNAPSHOT_SIZE", CONF_SIZE, AT(snapshot_bytes),
-	.min = 0, .max = 1024 * GB, .value = "0", .argument = "SIZE",
+	.min = 0, .max = 1024 * GB, .value = "64M", .argument = "SIZE",
 	.help = "snapshot after so many bytes of log, 0 never"},
     {"snapshot-entries", 0, "RAFT_SNAPSHOT_ENTRIES", CONF_NUMBER,
 	AT(snapshot_entries), .min = 0, .max = UINT64_C(1) << 40, .value = "0",

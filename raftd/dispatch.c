@@ -205,6 +205,7 @@ classify(struct request *r)
 	    {"rpc.discover", REQUEST_DISCOVER},
 	    {"snapshot", REQUEST_SNAPSHOT},
 	    {"compact", REQUEST_COMPACT},
+	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -402,6 +403,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_SNAPSHOT:
 	case REQUEST_COMPACT:
 		snapshot_request(g, r);
+		break;
+	case REQUEST_SNAPSHOT_READ:
+		snapserve_request(g, r);
 		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
