@@ -85,6 +85,9 @@ struct host_options {
 	/* Clocks differ by at most so many millionths; 0: no lease reads. */
 	uint32_t lease_drift_ppm;
 	enum follower_reads follower_reads;
+	/* Who lags further is not in sync.  0: entries 1024, others no
+	 * limit. */
+	uint64_t in_sync_entries, in_sync_bytes, in_sync_ms;
 	bool early_vote; /* --unsafe-early-vote */
 	bool no_joint;	 /* --unsafe-no-joint */
 };

@@ -52,6 +52,7 @@ struct store_job {
 	/* SNAP_*: a file of the data directory; from is the offset, iov[0]
 	 * the bytes to write. */
 	struct disk *disk;
+	uint64_t request; /* READ: for a client, 0 for a peer */
 	char path[SNAP_PATH_LEN];
 	struct snap_meta meta; /* FINISH: out, without configuration */
 	struct snap_sum sum;   /* FINISH: in what was promised, out */
