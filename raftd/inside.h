@@ -12,6 +12,7 @@
  *	hello.c	    the handshake of peers
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
+ *	watchers.c  watchers.h: changes to those who want to be told
  *	status.c    what can be looked at
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
@@ -87,6 +88,7 @@ struct catchup {
 };
 
 struct snapshots; /* snapshot.h */
+struct watchers;  /* watchers.h */
 
 /* The change of members that this server, leading, carries out. */
 struct change_state {
@@ -109,6 +111,7 @@ struct transfer_state {
 struct group {
 	struct host *host;
 	struct snapshots *snap;
+	struct watchers *watchers;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
