@@ -312,6 +312,7 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct chunk chunk;
 	struct chunk_ack ack;
 	uint32_t g;
+	bool full;
 	size_t n;
 
 	*raft_type = 0;
@@ -331,6 +332,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return chunk_read(frame, &chunk) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "snapshot.ack"))
 		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "space"))
+		return space_read(frame, &g, &full) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
