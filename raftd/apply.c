@@ -158,7 +158,8 @@ serve(struct group *g, struct request *r)
 	case REQUEST_COMPACT:
 		snapshot_answer(g, r, reply);
 		break;
-	case REQUEST_WATCH: /* stands in another queue */
+	case REQUEST_WATCH:	    /* stands in another queue */
+	case REQUEST_SNAPSHOT_READ: /* answered by storage */
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:

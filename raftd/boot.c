@@ -486,10 +486,6 @@ judge_identity(struct host *h, bool fresh, struct errtext *et)
 		    "the directory belongs to server %llu, not %llu",
 		    (unsigned long long)h->identity.id,
 		    (unsigned long long)h->opt.id);
-	if (!fresh && h->identity.format > IDENTITY_FORMAT)
-		return errtext(et, -EINVAL,
-		    "the directory has format %llu, this program knows %d",
-		    (unsigned long long)h->identity.format, IDENTITY_FORMAT);
 	return 0;
 }
 

@@ -40,9 +40,13 @@ result_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* Killed, most likely for want of memory. */
-	if (n != (ssize_t)sizeof(result))
-		result = -EIO;
+	/* The pipe closes when the copy's memory is gone: to wait for it
+	 * before would take as long as that. */
+	if (n == (ssize_t)sizeof(result)) {
+		c->result = result;
+		return;
+	}
+	result = c->result;
 	reap(c);
 	c->done(c->ctx, result);
 }
@@ -111,6 +115,8 @@ child_start(struct child *c, struct event_base *base, int (*work)(void *ctx),
 	c->fd = fd[0];
 	c->done = done;
 	c->ctx = ctx;
+	/* If it says nothing: killed, most likely for want of memory. */
+	c->result = -EIO;
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct child {
 	struct event *ev;
 	void (*done)(void *ctx, int error);
 	void *ctx;
+	int result; /* what it said so far */
 };
 
 /* work runs in the copy; done gets its result, or -EIO if it came to none.

@@ -206,6 +206,7 @@ classify(struct request *r)
 	    {"rpc.discover", REQUEST_DISCOVER},
 	    {"snapshot", REQUEST_SNAPSHOT},
 	    {"compact", REQUEST_COMPACT},
+	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -404,6 +405,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_COMPACT:
 		snapshot_request(g, r);
 		break;
+	case REQUEST_SNAPSHOT_READ:
+		snapserve_request(g, r);
+		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
@@ -444,7 +448,9 @@ forward_all(struct group *g)
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
-		if (r->kind == REQUEST_QUERY || r->retry_ns > h->now.mono_ns)
+		/* A read is served here, unless we cannot follow. */
+		if ((r->kind == REQUEST_QUERY && !h->strain.is_short) ||
+		    r->retry_ns > h->now.mono_ns)
 			continue;
 		if (r->client == 0) {
 			/* One hop only: two servers that take each other

@@ -414,7 +414,7 @@ no_room(const struct group *g, struct raft_msg *m)
 
 	if (m->type != RAFT_APPEND ||
 	    m->u.append.last <= m->u.append.prev_index ||
-	    strain_takes_entries(g->host))
+	    strain_takes_entries(g->host, m->u.append.bytes))
 		return;
 	m->type = RAFT_HEARTBEAT;
 	m->u.heartbeat.commit = commit;

@@ -355,6 +355,7 @@ host_job(struct host *h)
 	j->index = j->term = j->hard_term = j->hard_vote = 0;
 	j->from = j->to = j->last = 0;
 	j->out = NULL;
+	j->request = 0;
 	return j;
 }
 

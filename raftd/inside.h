@@ -167,6 +167,7 @@ struct strain {
 	uint64_t oldest; /* seq of the first of them */
 	uint64_t begun_ns[STRAIN_WRITES];
 	bool is_short; /* the log cannot grow */
+	uint64_t room; /* then: left for entries, as of the last write */
 	bool retrying; /* a job looks for space */
 	bool is_stalled;
 	unsigned handovers; /* tried since it is short */

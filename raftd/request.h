@@ -58,9 +58,10 @@ enum request_kind {
 	REQUEST_CHANGE,	 /* of members, by the leader */
 	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
-	REQUEST_WATCH,	  /* changes, as they are applied here */
-	REQUEST_SNAPSHOT, /* take one; READY when it is there */
-	REQUEST_COMPACT,  /* and cut the log behind it */
+	REQUEST_WATCH,	       /* changes, as they are applied here */
+	REQUEST_SNAPSHOT,      /* take one; READY when it is there */
+	REQUEST_COMPACT,       /* and cut the log behind it */
+	REQUEST_SNAPSHOT_READ, /* a piece of one that is there */
 };
 
 struct request {

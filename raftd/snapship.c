@@ -6,6 +6,10 @@
  * a transfer goes on after either of them restarted: the file's hash names
  * it.  Each chunk is answered; at most WINDOW bytes are on their way.  A
  * receiver that says nothing is asked again.
+ *
+ * A receiver that has a part of another one, begun by a leader of before,
+ * answers the first offer with that: whoever leads now has the same file if
+ * it wrote one at the same index, and then goes on with it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -194,14 +198,35 @@ read_done(struct group *g, struct store_job *j)
 	j->out = NULL;
 }
 
+/* The receiver has a part of this one: go on with it if it is ours too and
+ * the log has what follows it.  In any case it is asked once more. */
+static void
+change_to(struct group *g, struct snap_send *w, const uint8_t *id)
+{
+	struct snapshots *s = g->snap;
+
+	if (w->known)
+		return; /* late: of a transfer before this one */
+	for (unsigned i = 0; i < s->count; i++)
+		if (memcmp(s->held[i].sum.id, id, SNAP_ID_LEN) == 0 &&
+		    s->held[i].file.index + 1 >= g->st.first)
+			w->held = s->held[i];
+	w->heard_ns = g->host->now.mono_ns;
+	w->offered_ns = 0;
+}
+
 void
 snapship_ack(struct group *g, const struct chunk_ack *a, uint64_t peer)
 {
 	struct snap_send *w = send_to(g, peer);
 
-	if (peer == 0 || w == NULL || a->index != w->held.file.index ||
-	    memcmp(a->id, w->held.sum.id, SNAP_ID_LEN) != 0 ||
-	    a->offset > w->held.sum.file_len)
+	if (peer == 0 || w == NULL)
+		return;
+	if (memcmp(a->id, w->held.sum.id, SNAP_ID_LEN) != 0) {
+		change_to(g, w, a->id);
+		return;
+	}
+	if (a->offset > w->held.sum.file_len)
 		return;
 	w->heard_ns = g->host->now.mono_ns;
 	/* A first answer, or what it had is gone: go on where it says. */
@@ -259,20 +284,27 @@ snapship_turn(struct group *g)
 /* ---- receiving --------------------------------------------------------- */
 
 static void
+send_ack(struct group *g, uint64_t peer, const struct chunk_ack *a)
+{
+	struct host *h = g->host;
+	struct piece piece;
+
+	mp_buf_reset(&h->wire);
+	chunk_ack_put(&h->wire, a);
+	piece = (struct piece){NULL, h->wire.data, h->wire.len};
+	if (!h->wire.failed)
+		h->env.peer_send(h->env.ctx, peer, &piece, 1);
+}
+
+static void
 answer(struct group *g)
 {
 	struct snap_receive *r = &g->snap->receive;
-	struct host *h = g->host;
 	struct chunk_ack a = {
 	    .group = g->id, .index = r->index, .offset = r->written};
-	struct piece piece;
 
 	memcpy(a.id, r->id, sizeof(a.id));
-	mp_buf_reset(&h->wire);
-	chunk_ack_put(&h->wire, &a);
-	piece = (struct piece){NULL, h->wire.data, h->wire.len};
-	if (!h->wire.failed)
-		h->env.peer_send(h->env.ctx, r->peer, &piece, 1);
+	send_ack(g, r->peer, &a);
 }
 
 /* What is left of it from before a restart. */
@@ -291,12 +323,79 @@ part_len(struct group *g, const char *path)
 	return size;
 }
 
+static int
+digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+struct part {
+	uint32_t group;
+	uint8_t id[SNAP_ID_LEN];
+	char path[SNAP_PATH_LEN];
+};
+
+static void
+part_path(uint32_t group, const uint8_t *id, char path[SNAP_PATH_LEN])
+{
+	int n = snprintf(path, SNAP_PATH_LEN, "snap/%" PRIu32 "-", group);
+
+	for (int i = 0; i < SNAP_ID_LEN; i++)
+		n += snprintf(
+		    path + n, SNAP_PATH_LEN - (size_t)n, "%02x", id[i]);
+	(void)snprintf(path + n, SNAP_PATH_LEN - (size_t)n, ".part");
+}
+
+/* A name as part_path() makes them, of this group. */
+static int
+find_part(void *arg, const char *name)
+{
+	struct part *p = arg;
+	char want[SNAP_PATH_LEN];
+	const char *hex = strchr(name, '-');
+	uint8_t id[SNAP_ID_LEN];
+
+	if (hex++ == NULL || strspn(hex, "0123456789abcdef") != 2 * SNAP_ID_LEN)
+		return 0;
+	for (int i = 0; i < SNAP_ID_LEN; i++)
+		id[i] =
+		    (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+	part_path(p->group, id, want);
+	if (strcmp(want + 5, name) == 0) {
+		memcpy(p->id, id, sizeof(id));
+		memcpy(p->path, want, sizeof(p->path));
+	}
+	return 0;
+}
+
+/* Says that there is a part of another one; once for each that is offered. */
+static bool
+hint(struct group *g, const struct chunk *c, uint64_t peer)
+{
+	struct snap_receive *r = &g->snap->receive;
+	struct disk *d = g->host->disk;
+	struct part p = {.group = g->id};
+	struct chunk_ack a = {.group = g->id};
+
+	if (c->data.len > 0 || r->jobs > 0 || r->finishing ||
+	    memcmp(r->hinted, c->id, SNAP_ID_LEN) == 0)
+		return false;
+	memcpy(r->hinted, c->id, SNAP_ID_LEN);
+	if (d->ops->list(d->ctx, "snap", find_part, &p) < 0 ||
+	    p.path[0] == '\0' || memcmp(p.id, c->id, SNAP_ID_LEN) == 0)
+		return false;
+	a.offset = part_len(g, p.path);
+	memcpy(a.id, p.id, sizeof(a.id));
+	send_ack(g, peer, &a);
+	return true;
+}
+
 static bool
 receive_begin(struct group *g, const struct chunk *c)
 {
 	struct snap_receive *r = &g->snap->receive;
 	struct disk *d = g->host->disk;
-	int n, error;
+	int error;
 
 	if (r->jobs > 0 || r->finishing || g->host->now.mono_ns < r->retry_ns)
 		return false;
@@ -305,11 +404,8 @@ receive_begin(struct group *g, const struct chunk *c)
 	    .term = c->log_term,
 	    .total = c->total};
 	memcpy(r->id, c->id, sizeof(r->id));
-	n = snprintf(r->path, sizeof(r->path), "snap/%" PRIu32 "-", g->id);
-	for (int i = 0; i < SNAP_ID_LEN; i++)
-		n += snprintf(
-		    r->path + n, sizeof(r->path) - (size_t)n, "%02x", r->id[i]);
-	(void)snprintf(r->path + n, sizeof(r->path) - (size_t)n, ".part");
+	memcpy(r->hinted, c->id, sizeof(r->hinted));
+	part_path(g->id, r->id, r->path);
 	error = d->ops->mkdir(d->ctx, "snap");
 	if (error == 0)
 		error = d->ops->sync_dir(d->ctx, ".");
@@ -384,7 +480,7 @@ snapship_chunk(struct group *g, const struct chunk *c, uint64_t peer,
 	if (!wanted)
 		return;
 	if (!r->active || memcmp(r->id, c->id, SNAP_ID_LEN) != 0) {
-		if (!receive_begin(g, c))
+		if (hint(g, c, peer) || !receive_begin(g, c))
 			return;
 	}
 	r->peer = peer;
@@ -472,9 +568,27 @@ finish_done(struct group *g, struct store_job *j)
 }
 
 void
+snapship_put_receiving(const struct group *g, struct mp_buf *b)
+{
+	const struct snap_receive *r = &g->snap->receive;
+
+	if (!r->active) {
+		mp_put_kv_nil(b, "receiving");
+		return;
+	}
+	mp_put_str(b, "receiving");
+	mp_put_map(b, 3);
+	mp_put_kv_u64(b, "index", r->index);
+	mp_put_kv_u64(b, "have", r->written);
+	mp_put_kv_u64(b, "total", r->total);
+}
+
+void
 snapship_done(struct group *g, struct store_job *j)
 {
-	if (j->kind == STORE_SNAP_READ)
+	if (j->kind == STORE_SNAP_READ && j->request != 0)
+		snapserve_done(g, j);
+	else if (j->kind == STORE_SNAP_READ)
 		read_done(g, j);
 	else if (j->kind == STORE_SNAP_WRITE)
 		write_done(g, j);

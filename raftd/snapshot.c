@@ -38,7 +38,10 @@ write_state(void *ctx, struct snap_writer *w)
 }
 
 /*
- * In a forked child, or in place: only looks at the host.
+ * In a forked child, or in place: only looks at the host.  Nothing is in it
+ * that another server would write otherwise, no clock either: those that
+ * write one at the same index write the same bytes, and a transfer that one
+ * began another one can end.
  */
 int
 host_snapshot_write(const struct host *h, struct disk *disk)
@@ -51,7 +54,7 @@ host_snapshot_write(const struct host *h, struct disk *disk)
 	    .term = raft_term_at(g->raft, g->applied),
 	    .rev = g->ops->rev(g->fsm),
 	    .stamp = g->applied_stamp,
-	    .created_ms = h->now.wall_ms};
+	    .created_ms = g->applied_stamp};
 	struct mp_buf b;
 	int error;
 
@@ -130,7 +133,8 @@ prune(struct group *g)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < s->count; i++) {
-		if (i < SNAP_KEEP || snapship_holds(g, s->held[i].file.index))
+		if (i < SNAP_KEEP || snapship_holds(g, s->held[i].file.index) ||
+		    snapserve_holds(g, &s->held[i]))
 			s->held[kept++] = s->held[i];
 		else
 			drop_file(g, s->held[i].file.path);
@@ -408,14 +412,22 @@ void
 snapshot_request(struct group *g, struct request *r)
 {
 	struct snapshots *s = g->snap;
-	bool compact = r->kind == REQUEST_COMPACT;
+	bool compact = r->kind == REQUEST_COMPACT, newest;
 
+	if (!snapserve_options(r->params, &newest)) {
+		answer_error(g, r, WIRE_USAGE, "the one option is newest");
+		return;
+	}
 	if (g->host->env.snapshot_start == NULL || g->applied == 0) {
 		answer_error(g, r, WIRE_NOT_APPLIED, "nothing to snapshot");
 		return;
 	}
 	r->index = UINT64_MAX;
 	dispatch_move(g, r, REQUEST_READY);
+	if (newest && s->count > 0) {
+		r->index = 0;
+		return;
+	}
 	if (s->running) {
 		/* It began before this was asked for, and will do. */
 		s->cut_requested |= compact;
@@ -439,7 +451,7 @@ snapshot_answer(struct group *g, struct request *r, struct mp_buf *b)
 
 	(void)r;
 	raft_status(g->raft, &st);
-	mp_put_map(b, 7);
+	mp_put_map(b, 8);
 	mp_put_kv_u64(b, "id", g->host->opt.id);
 	mp_put_kv_u64(b, "group", g->id);
 	mp_put_kv_u64(b, "index", held->file.index);
@@ -447,6 +459,27 @@ snapshot_answer(struct group *g, struct request *r, struct mp_buf *b)
 	mp_put_kv_u64(b, "bytes", held->sum.file_len);
 	mp_put_kv_u64(b, "first", st.first);
 	mp_put_kv_str(b, "file", held->file.path);
+	snapserve_put(g, b);
+}
+
+void
+snapshot_put_state(struct group *g, struct mp_buf *b)
+{
+	const struct snapshots *s = g->snap;
+
+	mp_put_map(b, 7);
+	mp_put_kv_u64(b, "count", s->count);
+	if (s->count > 0) {
+		mp_put_kv_u64(b, "index", s->held[0].file.index);
+		mp_put_kv_u64(b, "bytes", s->held[0].sum.file_len);
+	} else {
+		mp_put_kv_nil(b, "index");
+		mp_put_kv_nil(b, "bytes");
+	}
+	mp_put_kv_bool(b, "running", s->running);
+	mp_put_kv_u64(b, "sent_bytes", s->sent_bytes);
+	mp_put_kv_u64(b, "received_bytes", s->received_bytes);
+	snapship_put_receiving(g, b);
 }
 
 /* ---- installing -------------------------------------------------------- */

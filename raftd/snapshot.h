@@ -6,6 +6,7 @@
  *	snapshot.c	taking, keeping, cutting, installing, requests
  *	snapboot.c	beginning with one
  *	snapship.c	sending and receiving
+ *	snapserve.c	to clients
  *
  * The log is cut behind the older of the two that are kept: slow followers
  * find their entries, and a damaged newest one can be done without.  On
@@ -21,10 +22,13 @@
 #define SNAP_KEEP 2	 /* files */
 #define SNAP_HELD_MAX 8	 /* with those that are being sent */
 #define SNAP_SENDS_MAX 2 /* peers at a time */
+/* A client that reads one comes back for the next piece within this time. */
+#define SNAP_READ_KEEP_NS UINT64_C(30000000000)
 
 struct snap_held {
 	struct snap_file file;
 	struct snap_sum sum;
+	uint64_t read_ns; /* by a client, the last time */
 };
 
 /* On its way to a peer. */
@@ -46,6 +50,7 @@ struct snap_receive {
 	uint64_t peer;
 	uint64_t index, term;
 	uint8_t id[SNAP_ID_LEN];
+	uint8_t hinted[SNAP_ID_LEN]; /* offered, answered with another one */
 	uint64_t total;
 	uint64_t have, written;
 	unsigned jobs;
@@ -82,6 +87,8 @@ void snapshot_turn(struct group *);
 uint64_t snapshot_deadline(const struct group *);
 void snapshot_request(struct group *, struct request *);
 void snapshot_answer(struct group *, struct request *, struct mp_buf *);
+/* What there is, as a map: for status. */
+void snapshot_put_state(struct group *, struct mp_buf *);
 /* Take a verified file over: 0 it is in force, 1 not needed, -errno. */
 int snapshot_install(struct group *, const char *path);
 /* Holds a file, newest first; the oldest go from disk. */
@@ -122,5 +129,18 @@ bool snapship_holds(const struct group *, uint64_t index);
 /* "snapshot": how far a peer has it, or nil. */
 void snapship_put(const struct group *, struct mp_buf *, uint64_t peer);
 bool snapship_active(const struct group *);
+/* "receiving": how far we have one, or nil. */
+void snapship_put_receiving(const struct group *, struct mp_buf *);
+
+/* ---- snapserve.c ------------------------------------------------------- */
+
+void snapserve_request(struct group *, struct request *);
+void snapserve_done(struct group *, struct store_job *);
+/* Those of the method snapshot; false: not ours. */
+bool snapserve_options(struct mp_span params, bool *newest);
+/* "hash": of the newest, which is kept for a while now. */
+void snapserve_put(struct group *, struct mp_buf *);
+/* It was read lately. */
+bool snapserve_holds(const struct group *, const struct snap_held *);
 
 #endif

@@ -138,7 +138,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 25);
+	mp_put_map(b, 26);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -161,6 +161,8 @@ status_put(struct group *g, struct mp_buf *b)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
 	mp_put_kv_str(b, "disk", strain_name(h));
+	mp_put_str(b, "snapshots");
+	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);
 }
 
@@ -272,15 +274,17 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 8);
+	mp_put_array(b, n + 9);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
 	    "choose the style of errors; tells versions and identity");
 	put_method(b, "status", "", "the state of the server asked");
 	put_method(b, "members", "", "the members, as the leader sees them");
-	put_method(b, "snapshot", "", "take a snapshot of this server");
+	put_method(b, "snapshot", "{newest}", "take a snapshot of this server");
 	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "snapshot.read", "hash, offset, {limit}",
+	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",
 	    "{op, id, with, ids, address, learner, name, zone, priority, "
 	    "dry_run}",

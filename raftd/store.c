@@ -166,8 +166,10 @@ store_run(struct wal *wal, struct store_job **jobs, size_t n)
 	}
 	if (first_write == n)
 		return;
-	for (size_t i = first_write; i < n; i++)
+	for (size_t i = first_write; i < n; i++) {
 		jobs[i]->is_short = wal_is_short(wal);
+		jobs[i]->room = wal_room(wal);
+	}
 	if (!MUTANT(54) && first_write < refused) {
 		int sync_error = error == 0 || store_is_nospace(error)
 				     ? wal_sync(wal)

@@ -48,7 +48,8 @@ struct store_job {
 	struct blob *blob[STORE_PIECES_MAX]; /* what iov points into */
 	size_t bytes;
 	bool again;		       /* was refused for want of space */
-	bool is_short;		       /* out: the next one may be */
+	bool is_short;		       /* out: the next one may be; */
+	uint64_t room;		       /* out: what entries may take then */
 	uint64_t index, term;	       /* last entry in the log with it */
 	uint64_t hard_term, hard_vote; /* in force with it */
 	/* READ */
@@ -57,6 +58,7 @@ struct store_job {
 	/* SNAP_*: a file of the data directory; from is the offset, iov[0]
 	 * the bytes to write. */
 	struct disk *disk;
+	uint64_t request; /* READ: for a client, 0 for a peer */
 	char path[SNAP_PATH_LEN];
 	struct snap_meta meta; /* FINISH: out, without configuration */
 	struct snap_sum sum;   /* FINISH: in what was promised, out */

@@ -8,6 +8,7 @@
 
 #define RETRY_MAX_NS UINT64_C(1000000000)
 #define HEIR_LAG_MAX 4096 /* entries: more take longer than a handover */
+#define BATCH_EXTRA 8192  /* its head and foot, in whole blocks */
 #define HANDOVERS_MAX 3	  /* tried before clients are told */
 
 /* ---- the writes that are not back -------------------------------------- */
@@ -65,6 +66,7 @@ strain_stored(struct host *h, struct store_job *j)
 	s->oldest = j->seq + 1;
 	if (j->is_short)
 		begin_shortage(h);
+	s->room = j->room;
 	if (!store_is_nospace(j->error) || MUTANT(82))
 		return false;
 	begin_shortage(h);
@@ -130,10 +132,18 @@ strain_takes_jobs(const struct host *h)
 }
 
 bool
-strain_takes_entries(const struct host *h)
+strain_takes_entries(const struct host *h, uint64_t bytes)
 {
-	return !h->strain.is_short && h->jobs_out < STORE_JOBS_MAX &&
-	       h->bytes_out < STORE_BYTES_MAX;
+	const struct strain *s = &h->strain;
+
+	/* A few that are certain to fit are taken, one batch at a time: a
+	 * new leader's first entry has to be committed before it reads. */
+	if (s->is_short &&
+	    (s->writes_out > 0 || h->fill != NULL ||
+		!STAILQ_EMPTY(&s->parked) || bytes > s->room / 2 ||
+		2 * bytes + BATCH_EXTRA > s->room))
+		return false;
+	return h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX;
 }
 
 /* ---- who has space ----------------------------------------------------- */
@@ -254,6 +264,17 @@ strain_gate(struct group *g)
 
 /* ---- the turn ---------------------------------------------------------- */
 
+/* They wait for entries that there is no room for: the leader has them. */
+static void
+give_up_reads(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_READY], link, tmp)
+		if (r->kind == REQUEST_QUERY && r->index > g->st.last)
+			dispatch_move(g, r, REQUEST_WAITING);
+}
+
 static void
 look_space(struct group *g)
 {
@@ -264,6 +285,7 @@ look_space(struct group *g)
 	tell_peers(g);
 	if (!s->is_short)
 		return;
+	give_up_reads(g);
 	if (g->st.role == RAFT_LEADER && g->st.ready && !h->stopping &&
 	    g->st.transfer_to == RAFT_NONE && h->now.mono_ns >= s->handed_ns &&
 	    hand_over(g, "no space")) {

@@ -39,7 +39,7 @@ uint64_t strain_deadline(const struct group *);
 
 /* Is a turn to hand over what it has filled? */
 bool strain_takes_jobs(const struct host *);
-bool strain_takes_entries(const struct host *);
+bool strain_takes_entries(const struct host *, uint64_t bytes);
 /* A peer says whether it has space. */
 void strain_told(struct group *, uint64_t peer, bool full);
 bool strain_is_full(const struct group *, uint64_t peer);

@@ -601,6 +601,14 @@ wal_is_short(const struct wal *w)
 	return w->is_short || w->is_full;
 }
 
+uint64_t
+wal_room(const struct wal *w)
+{
+	uint64_t rest = w->size - w->offset, kept = reserve_of(w);
+
+	return w->next_ready ? rest : rest > kept ? rest - kept : 0;
+}
+
 int
 wal_retry(struct wal *w)
 {

@@ -116,6 +116,8 @@ int wal_mark(struct wal *);
 int wal_prepare(struct wal *);
 /* There was no room for the next segment when it was tried last. */
 bool wal_is_short(const struct wal *);
+/* Then: how long a batch with entries may be, head and all. */
+uint64_t wal_room(const struct wal *);
 /* Makes the next segment ready, all of it: 0, there is space again.  Costs
  * as much as is free. */
 int wal_retry(struct wal *);

@@ -280,7 +280,7 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 	cur = tree_record(&f->tree, path);
 	if (record_is_live(cur)) {
 		if (!MUTANT(92))
-			digest_sub(&f->sum, record_digest(cur));
+			digest_sub(&f->sum, cur->digest);
 		f->keys--;
 		f->bytes -= (uint64_t)cur->key_len + cur->value_len;
 	}
@@ -292,9 +292,10 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 }
 
 static void
-count_in(struct fsm *f, const struct record *r)
+count_in(struct fsm *f, struct record *r)
 {
-	digest_add(&f->sum, record_digest(r));
+	r->digest = record_digest(r);
+	digest_add(&f->sum, r->digest);
 	f->keys++;
 	f->bytes += (uint64_t)r->key_len + r->value_len;
 }

@@ -6,6 +6,9 @@
  * value; the many that never replaced any do without, which is 16 bytes of
  * malloc each.
  *
+ * Its digest stays with it: what replaces it takes that out of the state's
+ * without a look at the value, which is five cache misses saved.
+ *
  * Immutable once it is in the tree, except for the older version (cut off
  * when the history is trimmed) and RECORD_OLD.
  */
@@ -18,6 +21,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "raftd/fsm/fsm.h"
+
 enum record_flag {
 	RECORD_TOMBSTONE = 1, /* the key is absent from mod_rev on */
 	RECORD_OLD = 2,	      /* replaced: only the history holds it */
@@ -25,6 +30,7 @@ enum record_flag {
 };
 
 struct record {
+	struct fsm_digest digest; /* of all below but flags; live ones */
 	uint64_t create_rev;
 	uint64_t mod_rev;
 	uint64_t version;
@@ -34,7 +40,7 @@ struct record {
 	uint8_t bytes[]; /* key, value, and the older version */
 };
 
-static_assert(offsetof(struct record, bytes) == 31,
+static_assert(offsetof(struct record, bytes) == 47,
     "a million of these are held in memory: no padding before the bytes");
 
 static inline const uint8_t *

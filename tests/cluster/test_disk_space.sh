@@ -72,15 +72,25 @@ ok "a leader whose disk is full hands over" wait_for 30 new_leader "$full"
 ok "it knows" disk_is "$full" full
 ok "writes go on" more 100
 is "it reads" "$(raftctl -s "$(client_of "$full")" -t 10s get seen)" v
-other=$(raftlab ps -j | jq -r .id | grep -v -e "$full" -e "$(leader)")
-faults disk full "$other" >/dev/null
+end_writers
+faults heal >/dev/null
+for id in 1 2 3; do
+	wait_for 10 disk_is $id ok
+done
+ok "all are level" wait_for 20 same_digest
+for id in 1 2 3; do
+	faults disk full $id >/dev/null
+done
 refused() {
 	raftctl -t 10s put x "$value" >"$T/out" 2>"$T/err"
 	[ $? -eq 75 ] && grep -q full "$T/err"
 }
-ok "with a majority full writes are refused" wait_for 30 refused
-end_writers
+ok "when all are full writes are refused" wait_for 30 refused
 last=$(leader)
+in_sync() {
+	raftctl -t 5s members -j | jq -se 'all(.lag_entries == 0)'
+}
+wait_for 10 in_sync || note "$(raftctl members -j)"
 raftlab kill "$last"
 ok "the full ones elect a leader" wait_for 20 new_leader "$last"
 is "that reads" "$(raftctl -t 10s get seen)" v
