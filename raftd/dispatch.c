@@ -8,6 +8,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -454,7 +455,9 @@ forward_all(struct group *g)
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
-		if (r->kind == REQUEST_QUERY || r->retry_ns > h->now.mono_ns)
+		/* A read is served here, unless we cannot follow. */
+		if ((r->kind == REQUEST_QUERY && !h->strain.is_short) ||
+		    r->retry_ns > h->now.mono_ns)
 			continue;
 		if (r->client == 0) {
 			/* One hop only: two servers that take each other
@@ -483,10 +486,24 @@ refuse_writes(struct group *g)
 }
 
 static void
+refuse_full(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp)
+		if (r->kind == REQUEST_COMMAND)
+			answer_error(g, r, WIRE_NOSPACE, "%s",
+			    g->host->strain.is_short
+				? "the leader's disk is full"
+				: "the disks of a majority are full");
+}
+
+static void
 lead(struct group *g)
 {
 	struct host *h = g->host;
 	struct request *r, *tmp;
+	enum strain_gate gate;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind == REQUEST_MEMBERS) {
@@ -496,7 +513,11 @@ lead(struct group *g)
 	}
 	if (!members_enough(g))
 		refuse_writes(g);
-	if (h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX)
+	gate = strain_gate(g);
+	if (gate == STRAIN_REFUSE)
+		refuse_full(g);
+	if (gate == STRAIN_GO && strain_takes_jobs(h) &&
+	    h->bytes_out < STORE_BYTES_MAX)
 		group_propose(g);
 	group_read(g);
 	/* Refused although we lead: too much is waiting for a majority. */

@@ -13,6 +13,7 @@
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
  *	status.c    what can be looked at
+ *	strain.c    strain.h: a disk that is full or slow
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
@@ -57,6 +58,7 @@ struct peer {
 	char cause[128]; /* why our link to it could not be made, last */
 	uint64_t priority;
 	uint64_t linger_ns; /* removed: linked until then, for last answers */
+	uint64_t full_ns;   /* has said that its disk is full: until then */
 	bool link_up;	    /* ours to it */
 	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
@@ -135,6 +137,7 @@ struct group {
 	struct request_queue queue[REQUEST_STATE_COUNT];
 	unsigned queued[REQUEST_STATE_COUNT];
 	struct held_queue held;
+	unsigned held_count;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
 	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
@@ -156,6 +159,26 @@ struct inbound {
 	struct blob *blob; /* NULL: an event of the link */
 	uint32_t offset, len;
 	enum raft_event_type event;
+};
+
+/* Writes whose age is known; more are never out. */
+#define STRAIN_WRITES (4 * STORE_JOBS_MAX)
+
+/* strain.h */
+struct strain {
+	struct store_queue parked; /* writes that found no room, in order */
+	unsigned parked_count;
+	unsigned writes_out;
+	uint64_t oldest; /* seq of the first of them */
+	uint64_t begun_ns[STRAIN_WRITES];
+	bool is_short; /* the log cannot grow */
+	uint64_t room; /* then: left for entries, as of the last write */
+	bool retrying; /* a job looks for space */
+	bool is_stalled;
+	unsigned handovers; /* tried since it is short */
+	uint64_t look_ns;   /* for space */
+	uint64_t tell_ns;   /* the peers */
+	uint64_t handed_ns; /* no handover before */
 };
 
 struct host {
@@ -185,6 +208,7 @@ struct host {
 	uint64_t stored_seq;	   /* of the last write that came back */
 	unsigned jobs_out;
 	size_t bytes_out;
+	struct strain strain;
 	uint64_t fsync_ns[FSYNC_SAMPLES];
 	uint64_t fsync_count;
 	/* memory that every turn uses again */

@@ -9,6 +9,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 #define NS_PER_MS 1000000
 
@@ -137,7 +138,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 25);
+	mp_put_map(b, 26);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -159,6 +160,7 @@ status_put(struct group *g, struct mp_buf *b)
 	if (h->opt.no_joint)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
+	mp_put_kv_str(b, "disk", strain_name(h));
 	mp_put_str(b, "snapshots");
 	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);

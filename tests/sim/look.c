@@ -230,6 +230,9 @@ look_log(
 	struct shadow *sh = shadow_of(s);
 	uint64_t stop;
 
+	/* More than it could hand over; the rest is looked at then. */
+	if (host_fills(s->host))
+		return;
 	if (st->last != sh->log.last) {
 		/* All that the core has was handed to storage in this turn at
 		 * the latest, and a log never ends before what it wrote. */

@@ -70,7 +70,7 @@ env_store_submit(void *ctx, struct store_job *job)
 {
 	struct server *s = ctx;
 
-	if (job->kind == STORE_WRITE)
+	if (job->kind == STORE_WRITE && !job->again)
 		check_submitted(s, job);
 	if (++s->jobs_out > STORE_JOBS_MAX)
 		mark(MARK_STORE_CROWDED);
@@ -121,7 +121,7 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
-	if (strncmp(fields, "event=damaged_log", 17) != 0)
+	if (strncmp(fields, "event=damaged_", 14) != 0)
 		return;
 	mark(MARK_DAMAGE_FOUND);
 	if (!s->damaged && !s->untrusted)
