@@ -160,6 +160,7 @@ serve(struct group *g, struct request *r)
 		break;
 	case REQUEST_WATCH:	    /* stands in another queue */
 	case REQUEST_SNAPSHOT_READ: /* answered by storage */
+	case REQUEST_LOG_READ:
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:

@@ -437,7 +437,9 @@ take_stored(struct host *h)
 		assert(h->jobs_out > 0 && h->bytes_out >= j->bytes);
 		h->jobs_out--;
 		h->bytes_out -= j->bytes;
-		if (j->kind == STORE_READ) {
+		if (j->kind == STORE_READ && j->request != 0) {
+			logserve_done(h->group, j);
+		} else if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
 		} else if (j->kind == STORE_COMPACT) {
 			if (j->error != 0)

@@ -6,6 +6,7 @@
  *	boot.c	    opening a directory: identity, bootstrap, replay
  *	group.c	    events to the core, outputs from it, records to the log
  *	feed.c	    entries to the peers
+ *	logserve.c  and to clients
  *	apply.c	    committed entries to the state machine, answers
  *	dispatch.c  requests: what they are, where they wait
  *	hello.c	    the handshake of peers
@@ -252,6 +253,10 @@ int apply_entry(struct group *, const struct record *);
 void apply_reads(struct group *);
 /* Events to those who wait for them; late: and to those whose time is over. */
 void apply_watches(struct group *, bool late);
+
+/* logserve.c */
+void logserve_request(struct group *, struct request *);
+void logserve_done(struct group *, struct store_job *);
 
 /* dispatch.c */
 void dispatch_call(struct host *, struct request *, struct mp_span call);

@@ -61,6 +61,7 @@ enum request_kind {
 	REQUEST_WATCH,	       /* changes, as they are applied here */
 	REQUEST_SNAPSHOT,      /* take one; READY when it is there */
 	REQUEST_COMPACT,       /* and cut the log behind it */
+	REQUEST_LOG_READ,      /* entries, for raftwal repair */
 	REQUEST_SNAPSHOT_READ, /* a piece of one that is there */
 };
 
