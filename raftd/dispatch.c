@@ -207,6 +207,7 @@ classify(struct request *r)
 	    {"snapshot", REQUEST_SNAPSHOT},
 	    {"compact", REQUEST_COMPACT},
 	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
+	    {"log.read", REQUEST_LOG_READ},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -413,6 +414,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 		break;
 	case REQUEST_SNAPSHOT_READ:
 		snapserve_request(g, r);
+		break;
+	case REQUEST_LOG_READ:
+		logserve_request(g, r);
 		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:

@@ -458,7 +458,9 @@ take_stored(struct host *h)
 		h->bytes_out -= j->bytes;
 		if (j->kind == STORE_WRITE && strain_stored(h, j))
 			continue;
-		if (j->kind == STORE_READ) {
+		if (j->kind == STORE_READ && j->request != 0) {
+			logserve_done(h->group, j);
+		} else if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
 		} else if (j->kind == STORE_COMPACT) {
 			if (j->error != 0)

@@ -6,6 +6,7 @@
  *	boot.c	    opening a directory: identity, bootstrap, replay
  *	group.c	    events to the core, outputs from it, records to the log
  *	feed.c	    entries to the peers
+ *	logserve.c  and to clients
  *	apply.c	    committed entries to the state machine, answers
  *	due.c	    replicated time, what is due in it, waiting for locks
  *	dispatch.c  requests: what they are, where they wait
@@ -292,6 +293,10 @@ void due_heard(struct group *, uint64_t stamp);
 void due_turn(struct group *);
 uint64_t due_deadline(const struct group *);
 void due_waits(struct group *, bool late);
+
+/* logserve.c */
+void logserve_request(struct group *, struct request *);
+void logserve_done(struct group *, struct store_job *);
 
 /* dispatch.c */
 void dispatch_call(struct host *, struct request *, struct mp_span call);

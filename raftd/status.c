@@ -278,7 +278,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 9);
+	mp_put_array(b, n + 10);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -287,6 +287,7 @@ discover_put(struct mp_buf *b)
 	put_method(b, "members", "", "the members, as the leader sees them");
 	put_method(b, "snapshot", "{newest}", "take a snapshot of this server");
 	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "log.read", "from, to, {}", "entries of the log");
 	put_method(b, "snapshot.read", "hash, offset, {limit}",
 	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",
