@@ -365,6 +365,15 @@ kvstore_enter(struct fsm *f, struct record *r)
 	return 0;
 }
 
+void
+kvstore_advance(struct fsm *f, uint64_t revs)
+{
+	assert(f->history.count == 0);
+	assert(revs <= INT64_MAX - f->rev);
+	f->rev += revs;
+	f->floor = f->rev;
+}
+
 /* ---- the invariants ---------------------------------------------------- */
 
 bool

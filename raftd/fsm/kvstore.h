@@ -138,4 +138,8 @@ struct record *kvstore_record_new(
     size_t key_len, size_t value_len, bool replaces);
 void kvstore_reset(struct fsm *);
 
+/* For whoever begins a cluster with what was loaded: the revision moves on
+ * by so many, as if they had been taken and compacted. */
+void kvstore_advance(struct fsm *, uint64_t revs);
+
 #endif
