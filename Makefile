@@ -86,7 +86,16 @@ TESTS_BUILT = $(foreach d,tests/unit $(TEST_DIRS),$(call exes_of,$(d)))
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(PROGS_BUILT) $(if $(filter gcc,$(VARIANT)),$(PROGRAMS:%=bin/%))
+# What faults preloads; no sanitizer comes along into a server without one.
+SHIM = lib/raftkit/faults-clock.so
+
+all: $(PROGS_BUILT) $(B)/$(SHIM) \
+	$(if $(filter gcc,$(VARIANT)),$(PROGRAMS:%=bin/%))
+
+$(B)/$(SHIM): faults/shim/clock.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CC) -D_GNU_SOURCE -std=c11 $(WARN) -O2 -fPIC -shared -o $@ $<
 
 bin/%: $(B)/bin/%
 	@ln -f $< $@ 2>/dev/null || cp -f $< $@
@@ -205,6 +214,8 @@ demo: deps
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 $(PROGS_BUILT) bin/raftlab "$(DESTDIR)$(PREFIX)/bin"
+	install -d "$(DESTDIR)$(PREFIX)/lib/raftkit"
+	install -m 755 $(B)/$(SHIM) "$(DESTDIR)$(PREFIX)/lib/raftkit"
 	@for p in $(PAGES); do \
 		dir="$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}"; \
 		install -d "$$dir" && install -m 644 $$p "$$dir" || exit 1; \
@@ -213,6 +224,7 @@ install: all
 uninstall:
 	@for p in $(PROGRAMS) raftlab; do \
 		rm -f "$(DESTDIR)$(PREFIX)/bin/$$p"; done
+	rm -f "$(DESTDIR)$(PREFIX)/$(SHIM)"
 	@for p in $(notdir $(PAGES)); do \
 		rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$$p"; done
 

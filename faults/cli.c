@@ -13,17 +13,19 @@
 #include "faults/fault.h"
 #include "faults/plan.h"
 #include "faults/play.h"
+#include "faults/repro.h"
 #include "faults/spawn.h"
 #include "raftctl/units.h"
 
 #define EXIT_REFUSED 75
 #define EXIT_TIME 124
+#define ROUNDS_MAX 1000
 
 struct options {
 	struct lab lab;
 	const char *lab_dir;
-	bool really, all, dry_run;
-	uint64_t for_ms, seed;
+	bool really, all, dry_run, json, reset;
+	uint64_t for_ms, seed, rounds;
 	const char *kinds;
 };
 
@@ -39,16 +41,20 @@ static int cmd_resume(struct options *, int, char **);
 static int cmd_restart(struct options *, int, char **);
 static int cmd_run(struct options *, int, char **);
 static int cmd_nemesis(struct options *, int, char **);
+static int cmd_repro(struct options *, int, char **);
 
 static const struct command commands[] = {
     {"resume", "N", "end a pause of N", cmd_resume},
     {"restart", "N", "start N again, after a kill or at once", cmd_restart},
-    {"heal", "[--all | ID ...]", "end faults, all of them or these", cmd_heal},
+    {"heal", "[--reset] [--all | ID ...]", "end faults, all of them or these",
+	cmd_heal},
     {"list", "", "the active faults; status 1 if there are any", cmd_list},
     {"probe", "", "which faults work here, and by what", cmd_probe},
     {"run", "[--dry-run] FILE", "do what a scenario says", cmd_run},
     {"nemesis", "--seed S --for D [--kinds K,...] [--dry-run]",
 	"draw a scenario and do it", cmd_nemesis},
+    {"repro", "early-vote|no-joint [--rounds N] [-j]",
+	"break a cluster of its own that goes an unsafe way", cmd_repro},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -63,9 +69,12 @@ usage(FILE *to)
 	    "                 by heal\n"
 	    "      --really   also addresses that are not of a lab\n"
 	    "      --all      with heal: also what no journal knows\n"
+	    "      --reset    with heal: cut the servers' connections, too\n"
 	    "      --seed S   of nemesis: the same plan for the same number\n"
 	    "      --kinds K  of nemesis: network, process, disk, or faults\n"
 	    "      --dry-run  print the scenario\n"
+	    "      --rounds N of repro: so many times (1)\n"
+	    "  -j, --json     of repro: a JSON object a run\n"
 	    "      --help     print this\n"
 	    "      --version  print the version\n\n"
 	    "LINKS are N (what N sends), A>B, or A,B|C,D (both ways).\n\n");
@@ -144,10 +153,10 @@ cmd_heal(struct options *o, int argc, char **argv)
 	uint64_t id;
 	int ret;
 
-	if (argc == 0)
-		return heal_filtered(o, &all, o->all, &ended);
-	if (o->all)
+	if (o->all && argc > 0)
 		return fail_usage("heal: --all or ids, not", argv[0]);
+	if (argc == 0 && (ret = heal_filtered(o, &all, o->all, &ended)) != 0)
+		return ret;
 	for (int i = 0; i < argc; i++)
 		if (units_u64(argv[i], &id) < 0)
 			return fail_usage("heal: not an id:", argv[i]);
@@ -156,6 +165,8 @@ cmd_heal(struct options *o, int argc, char **argv)
 		if ((ret = fault_end(&o->lab, id, &et)) < 0)
 			return fail(ret, &et);
 	}
+	if (o->reset && (ret = net_reset(&o->lab, &et)) < 0)
+		return fail(ret, &et);
 	return 0;
 }
 
@@ -212,10 +223,13 @@ cmd_probe(struct options *o, int argc, char **argv)
 	    why.text);
 	probe_line("kill stop pause", "signals", true, "");
 	probe_line("cpu", cpu_mechanism(), true, "");
+	probe_line("clock", "preload", clock_usable(),
+	    clock_usable() ? "" : "no faults-clock.so");
 	probe_line("disk slow, disk eio", "strace", has_strace,
 	    has_strace ? "" : "strace is not installed");
 	has_disk = o->lab.disk && geteuid() == 0;
-	probe_line("disk full, disk stall, disk powerloss", "loop", has_disk,
+	probe_line("disk full, disk stall, disk torn, disk powerloss", "loop",
+	    has_disk,
 	    has_disk	  ? ""
 	    : o->lab.disk ? "needs root"
 			  : "use raftlab up --disk SIZE");
@@ -359,6 +373,25 @@ cmd_nemesis(struct options *o, int argc, char **argv)
 	return play(o, &plan);
 }
 
+/* It has a lab of its own. */
+static int
+cmd_repro(struct options *o, int argc, char **argv)
+{
+	struct errtext et = {""};
+	unsigned i = 0;
+	int ret;
+
+	if (argc != 1)
+		return fail_usage("repro: one of early-vote, no-joint", NULL);
+	while (repro_name(i) != NULL && strcmp(repro_name(i), argv[0]) != 0)
+		i++;
+	if (repro_name(i) == NULL)
+		return fail_usage("repro: no such:", argv[0]);
+	ret = repro_run(
+	    argv[0], o->rounds == 0 ? 1 : (unsigned)o->rounds, o->json, &et);
+	return ret < 0 ? fail(ret, &et) : ret;
+}
+
 static int
 make(struct options *o, int argc, char **argv)
 {
@@ -384,7 +417,16 @@ make(struct options *o, int argc, char **argv)
 
 /* ---- options ------------------------------------------------------------- */
 
-enum { OPT_FOR = 256, OPT_REALLY, OPT_ALL, OPT_SEED, OPT_KINDS, OPT_DRY_RUN };
+enum {
+	OPT_FOR = 256,
+	OPT_REALLY,
+	OPT_ALL,
+	OPT_SEED,
+	OPT_KINDS,
+	OPT_DRY_RUN,
+	OPT_ROUNDS,
+	OPT_RESET,
+};
 
 static const struct option long_options[] = {
     {"lab", required_argument, NULL, 'd'},
@@ -394,6 +436,9 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"kinds", required_argument, NULL, OPT_KINDS},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"reset", no_argument, NULL, OPT_RESET},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -427,6 +472,17 @@ take_option(struct options *o, int c)
 	case OPT_DRY_RUN:
 		o->dry_run = true;
 		return -1;
+	case OPT_RESET:
+		o->reset = true;
+		return -1;
+	case OPT_ROUNDS:
+		if (units_u64(optarg, &o->rounds) < 0 || o->rounds == 0 ||
+		    o->rounds > ROUNDS_MAX)
+			return fail_usage("--rounds: not a number:", optarg);
+		return -1;
+	case 'j':
+		o->json = true;
+		return -1;
 	case 'h':
 		usage(stdout);
 		return 0;
@@ -445,15 +501,41 @@ stray_option(const struct options *o, const char *name)
 	bool is_nemesis = strcmp(name, "nemesis") == 0;
 	bool is_command = kind_by_name(name) == NULL;
 
-	if (o->all && strcmp(name, "heal") != 0)
-		return "--all";
+	if ((o->all || o->reset) && strcmp(name, "heal") != 0)
+		return "--all or --reset";
 	if ((o->kinds != NULL || o->seed != 0) && !is_nemesis)
 		return "--seed or --kinds";
 	if (o->dry_run && !is_nemesis && strcmp(name, "run") != 0)
 		return "--dry-run";
 	if (o->for_ms > 0 && is_command && !is_nemesis)
 		return "--for";
+	if ((o->rounds > 0 || o->json) && strcmp(name, "repro") != 0)
+		return "--rounds or -j";
 	return NULL;
+}
+
+/*
+ * "-5m" is an offset of a clock, but an option to getopt: no option of ours
+ * is a digit, so that a mark before it makes it an operand.
+ */
+#define MARK '\001'
+
+static int
+mark_numbers(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		char *marked;
+
+		if (argv[i][0] != '-' ||
+		    (argv[i][1] != '.' &&
+			(argv[i][1] < '0' || argv[i][1] > '9')))
+			continue;
+		/* the program's own to the end */
+		if (asprintf(&marked, "%c%s", MARK, argv[i]) < 0)
+			return -ENOMEM;
+		argv[i] = marked;
+	}
+	return 0;
 }
 
 int
@@ -464,11 +546,16 @@ faults_main(int argc, char **argv)
 	const char *stray;
 	int opt, status;
 
-	while ((opt = getopt_long(argc, argv, "d:h", long_options, NULL)) != -1)
+	if (mark_numbers(argc, argv) < 0)
+		return EX_OSERR;
+	while (
+	    (opt = getopt_long(argc, argv, "d:hj", long_options, NULL)) != -1)
 		if ((status = take_option(&o, opt)) >= 0)
 			return status;
 	argc -= optind;
 	argv += optind;
+	for (int i = 0; i < argc; i++)
+		argv[i] += argv[i][0] == MARK;
 	if (argc == 0)
 		return fail_usage("no command", NULL);
 	while (c->name != NULL && strcmp(c->name, argv[0]) != 0)
@@ -478,7 +565,7 @@ faults_main(int argc, char **argv)
 	stray = stray_option(&o, argv[0]);
 	if (stray != NULL)
 		return fail_usage("not an option of this command:", stray);
-	if (open_lab(&o, &status) < 0)
+	if (c->run != cmd_repro && open_lab(&o, &status) < 0)
 		return status;
 	if (c->name == NULL)
 		return make(&o, argc, argv);

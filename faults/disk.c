@@ -20,6 +20,7 @@
 
 #include "faults/fault.h"
 #include "faults/spawn.h"
+#include "faults/torn.h"
 #include "raftctl/units.h"
 
 /* ext4 and xfs have it alike; the flag says that no log is written out. */
@@ -29,7 +30,7 @@
 #define ATTACH_MAX_MS 3000
 #define BALLAST "ballast"
 
-enum disk_what { FULL, SLOW, STALL, EIO_CALLS, POWERLOSS, WHATS };
+enum disk_what { FULL, SLOW, STALL, EIO_CALLS, POWERLOSS, TORN, WHATS };
 
 static const struct {
 	const char *name, *mechanism;
@@ -40,6 +41,7 @@ static const struct {
     {"stall", "fsfreeze", true},
     {"eio", "strace", false},
     {"powerloss", "shutdown", true},
+    {"torn", "shutdown", true},
 };
 
 static enum disk_what
@@ -174,9 +176,24 @@ fill_up(const struct scene *s, const struct fault *f)
 	return ret;
 }
 
+/* Where its files are, and where what they held is kept. */
+static void
+torn_paths(const struct scene *s, const struct fault *f, char data[PATH_MAX],
+    char copy[PATH_MAX])
+{
+	char name[32];
+
+	if (snprintf(data, PATH_MAX, "%s/%u.disk/data", s->lab.dir,
+		f->server) >= PATH_MAX)
+		data[0] = '\0';
+	(void)snprintf(name, sizeof(name), "torn.%u", f->server);
+	journal_path(&s->lab, name, copy);
+}
+
 static int
 lose_power(struct scene *s, struct fault *f)
 {
+	char data[PATH_MAX], copy[PATH_MAX];
 	uint32_t flag = DISK_SHUTDOWN_NO_LOG;
 	int ret;
 
@@ -188,12 +205,34 @@ lose_power(struct scene *s, struct fault *f)
 	/* from here nothing more is written */
 	if (kill(f->target, SIGSTOP) < 0)
 		return -errno;
+	torn_paths(s, f, data, copy);
+	if (what_of(f) == TORN && (ret = torn_keep(data, copy)) < 0)
+		return ret;
 	ret = disk_ioctl(s, f, DISK_SHUTDOWN, &flag);
 	if (kill(f->target, SIGKILL) < 0 && ret == 0)
 		ret = -errno;
 	if (ret == 0)
 		ret = proc_wait_gone(f->target, f->target_start, 10000);
 	return ret;
+}
+
+/* The same fault tears the same sectors. */
+static int
+tear(struct scene *s, struct fault *f, struct errtext *et)
+{
+	char data[PATH_MAX], copy[PATH_MAX];
+	unsigned written, differ;
+	int ret;
+
+	torn_paths(s, f, data, copy);
+	ret = torn_write(copy, data, f->id, &written, &differ);
+	if (ret < 0)
+		return errtext(
+		    et, ret, "cannot tear '%s': %s", data, strerror(-ret));
+	torn_forget(copy);
+	(void)snprintf(f->detail, sizeof(f->detail),
+	    "torn %u: %u of %u sectors", f->server, written, differ);
+	return 0;
 }
 
 /* Mounted again, its journal replayed: what a reboot would find. */
@@ -216,6 +255,8 @@ power_up(struct scene *s, struct fault *f, struct errtext *et)
 	if (is_mounted(s, f) && (ret = spawn_check(&with, unmount, et)) < 0)
 		return ret;
 	if ((ret = spawn_check(&with, mount_it, et)) < 0)
+		return ret;
+	if (what_of(f) == TORN && (ret = tear(s, f, et)) < 0)
 		return ret;
 	return start_undo(s, f, et);
 }

@@ -127,7 +127,10 @@ void journal_path(const struct lab *, const char *name, char path[PATH_MAX]);
 extern const struct kind kinds[]; /* kinds.c; ends with a NULL name */
 const struct kind *kind_by_name(const char *);
 
-/* net.c: make the kernel's rules those of the active faults. */
+/* net.c: cut the connections between the servers: those that were silent for
+ * long come back only when TCP tries again. */
+int net_reset(const struct lab *, struct errtext *);
+/* Make the kernel's rules those of the active faults. */
 int net_render(struct scene *, struct errtext *);
 /* Whether this lab's network can be broken at all. */
 int net_usable(const struct lab *, struct errtext *);
@@ -160,6 +163,13 @@ int raftlab_do(
 int helper_start(struct scene *, struct fault *,
     void (*body)(const struct scene *, const struct fault *), struct errtext *);
 void helper_stop(struct fault *);
+
+/* clock.c */
+int clock_parse(
+    const struct lab *, struct fault *, int, char *const[], struct errtext *);
+int clock_apply(struct scene *, struct fault *, struct errtext *);
+int clock_undo(struct scene *, struct fault *, struct errtext *);
+bool clock_usable(void);
 
 /* disk.c */
 int disk_parse(

@@ -32,19 +32,20 @@ static const struct {
     {"loss", "network"},
     {"dup", "network"},
     {"reorder", "network"},
-    /* changes what servers say behind their checksums: only by its name */
-    {"corrupt", "corrupt"},
+    {"corrupt", "network"},
     {"reset", "network"},
     {"rate", "network"},
     {"kill", "process"},
     {"stop", "process"},
     {"pause", "process"},
     {"cpu", "process"},
+    {"clock", "process"},
     {"slow", "disk"},
     {"eio", "disk"},
     {"full", "disk"},
     {"stall", "disk"},
     {"powerloss", "disk"},
+    {"torn", "disk"},
 };
 #define DRAWN (sizeof(drawn) / sizeof(drawn[0]))
 
@@ -143,7 +144,7 @@ fill(struct action *a, const char *kind, uint64_t *seed, unsigned n)
 	shuffle(seed, n, order);
 	if (strcmp(kind, "slow") == 0 || strcmp(kind, "eio") == 0 ||
 	    strcmp(kind, "full") == 0 || strcmp(kind, "stall") == 0 ||
-	    strcmp(kind, "powerloss") == 0) {
+	    strcmp(kind, "powerloss") == 0 || strcmp(kind, "torn") == 0) {
 		word(a, "disk");
 		word(a, "%s", kind);
 		word(a, "%u", order[0]);
@@ -163,6 +164,12 @@ fill(struct action *a, const char *kind, uint64_t *seed, unsigned n)
 		else if (strcmp(kind, "delay") == 0) {
 			word(a, "%ums", delay);
 			word(a, "%ums", between(seed, 1, delay));
+		} else if (strcmp(kind, "clock") == 0) {
+			/* a crystal at its worst, and far from any other */
+			word(
+			    a, "%c%us", share % 2 == 0 ? '+' : '-', delay * 10);
+			word(a, "%c0.0%u%%", delay % 2 == 0 ? '+' : '-',
+			    between(seed, 1, 5));
 		} else if (strcmp(kind, "rate") == 0)
 			word(a, "%ukbit", between(seed, 100, 5000));
 		else if (strcmp(kind, "loss") == 0 ||
@@ -184,7 +191,7 @@ is_possible(const char *kind, unsigned servers)
 		return servers >= 3;
 	return servers >= 2 || strcmp(kind, "kill") == 0 ||
 	       strcmp(kind, "stop") == 0 || strcmp(kind, "pause") == 0 ||
-	       strcmp(kind, "cpu") == 0;
+	       strcmp(kind, "cpu") == 0 || strcmp(kind, "clock") == 0;
 }
 
 void

@@ -323,6 +323,32 @@ net_sweep(struct scene *s, struct errtext *et)
 }
 
 int
+net_reset(const struct lab *lab, struct errtext *et)
+{
+	char name[64], from[80], to[80];
+	const char *ss[] = {"ss", "-K", "-t", "src", from, "dst", to, NULL};
+	struct spawn with = {.hold_fd = -1};
+	int ret = net_usable(lab, et);
+
+	for (unsigned i = 1; ret == 0 && i <= lab->count; i++)
+		for (unsigned j = 1; ret == 0 && j <= lab->count; j++) {
+			if (i == j)
+				continue;
+			(void)snprintf(
+			    from, sizeof(from), "%s", lab->server[i].host);
+			(void)snprintf(
+			    to, sizeof(to), "%s", lab->server[j].host);
+			if (lab->netns[0] != '\0') {
+				(void)snprintf(
+				    name, sizeof(name), "%s-%u", lab->netns, i);
+				with.netns = name;
+			}
+			ret = spawn_check(&with, ss, et);
+		}
+	return ret;
+}
+
+int
 net_apply(struct scene *s, struct fault *f, struct errtext *et)
 {
 	int ret = net_usable(&s->lab, et);

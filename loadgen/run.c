@@ -498,6 +498,16 @@ abandon(struct run *r, uint64_t now)
 			    now);
 }
 
+/* Told to stop: what is open is waited for, for a while, so that its outcome
+ * is known. */
+static bool
+may_finish(struct run *r, uint64_t now)
+{
+	if (r->phase == RUN_MEASURE)
+		phase_enter(r, RUN_DRAIN, now);
+	return r->phase == RUN_DRAIN && now - r->phase_ns < RUN_FINISH_NS;
+}
+
 int
 run_go(struct run *r, const volatile int *stop)
 {
@@ -514,7 +524,7 @@ run_go(struct run *r, const volatile int *stop)
 		if (!r->answered &&
 		    now - r->zero_ns > r->opt->timeout_ms * UINT64_C(1000000))
 			return -EHOSTUNREACH;
-		if (*stop != 0)
+		if (*stop != 0 && !may_finish(r, now))
 			break;
 		if (is_open_loop(r))
 			pump_open(r, now);

@@ -21,7 +21,8 @@
 
 /* A refused client of a closed loop asks again after this. */
 #define RUN_PAUSE_NS 5000000u
-#define RUN_SWEEP_NS 20000000u /* how often timeouts are looked for */
+#define RUN_SWEEP_NS 20000000u	  /* how often timeouts are looked for */
+#define RUN_FINISH_NS 1000000000u /* for what is open when it is stopped */
 /* An open loop starts what is due together at least this far apart: a system
  * call for each operation would cost the servers their processor. */
 #define RUN_TICK_NS 50000u

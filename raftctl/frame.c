@@ -90,7 +90,7 @@ frame_next(struct frame_reader *r, struct frame *f)
 	ret = mp_scan_feed(&r->scan, p, avail, &len);
 	if (ret <= 0)
 		return ret;
-	ret = frame_parse(p, len, f);
+	ret = frame_parse_scanned(p, len, f);
 	if (ret < 0)
 		return ret;
 	r->start += len;
@@ -98,21 +98,37 @@ frame_next(struct frame_reader *r, struct frame *f)
 	return 1;
 }
 
+/*
+ * The last value of a message that was scanned whole is all that is left of
+ * it; in other bytes its end must be found.
+ */
+static int
+read_last(struct mp_cur *c, bool scanned, struct mp_span *s)
+{
+	if (!scanned)
+		return mp_read_raw(c, s);
+	if (mp_done(c))
+		return -EPROTO;
+	*s = mp_span(c->p, (size_t)(c->end - c->p));
+	c->p = c->end;
+	return 0;
+}
+
 /* method and params, the rest of a request and of a notification */
 static int
-parse_call(struct mp_cur *c, struct frame *f)
+parse_call(struct mp_cur *c, bool scanned, struct frame *f)
 {
 	const uint8_t *p = c->p;
 
 	if (mp_read_bytes(c, &f->method) < 0 || mp_peek(c) != MP_ARRAY ||
-	    mp_read_raw(c, &f->params) < 0)
+	    read_last(c, scanned, &f->params) < 0)
 		return -EPROTO;
 	f->call = mp_span(p, (size_t)(c->p - p));
 	return 0;
 }
 
-int
-frame_parse(const uint8_t *data, size_t len, struct frame *out)
+static int
+parse(const uint8_t *data, size_t len, bool scanned, struct frame *out)
 {
 	struct mp_cur c = mp_cur(data, len);
 	struct frame f = {0};
@@ -122,15 +138,16 @@ frame_parse(const uint8_t *data, size_t len, struct frame *out)
 	if (mp_read_array(&c, &count) < 0 || mp_read_u64(&c, &type) < 0)
 		return -EPROTO;
 	if (type == FRAME_REQUEST && count == 4) {
-		if (mp_read_u64(&c, &f.msgid) < 0 || parse_call(&c, &f) < 0)
+		if (mp_read_u64(&c, &f.msgid) < 0 ||
+		    parse_call(&c, scanned, &f) < 0)
 			return -EPROTO;
 	} else if (type == FRAME_RESPONSE && count == 4) {
 		if (mp_read_u64(&c, &f.msgid) < 0 ||
 		    mp_read_raw(&c, &f.error) < 0 ||
-		    mp_read_raw(&c, &f.result) < 0)
+		    read_last(&c, scanned, &f.result) < 0)
 			return -EPROTO;
 	} else if (type == FRAME_NOTIFY && count == 3) {
-		if (parse_call(&c, &f) < 0)
+		if (parse_call(&c, scanned, &f) < 0)
 			return -EPROTO;
 	} else
 		return -EPROTO;
@@ -139,6 +156,18 @@ frame_parse(const uint8_t *data, size_t len, struct frame *out)
 	f.type = (enum frame_type)type;
 	*out = f;
 	return 0;
+}
+
+int
+frame_parse(const uint8_t *data, size_t len, struct frame *out)
+{
+	return parse(data, len, false, out);
+}
+
+int
+frame_parse_scanned(const uint8_t *data, size_t len, struct frame *out)
+{
+	return parse(data, len, true, out);
 }
 
 void

@@ -73,6 +73,8 @@ int frame_next(struct frame_reader *, struct frame *);
 
 /* Take a whole message apart: 0 or -EPROTO. */
 int frame_parse(const uint8_t *data, size_t len, struct frame *);
+/* The same of bytes that mp_scan_feed() found to be one value. */
+int frame_parse_scanned(const uint8_t *data, size_t len, struct frame *);
 
 /* ---- envelopes: the caller packs params or result right behind -------- */
 

@@ -73,7 +73,7 @@ sign_extend(uint64_t v, size_t len)
 }
 
 /* 1: *h is read.  0: bytes are missing.  -EPROTO: no value begins so. */
-static int
+static inline int
 head_read(const uint8_t *p, size_t len, struct head *h)
 {
 	uint8_t b;
@@ -190,6 +190,27 @@ scan_object(struct mp_scan *s, const uint8_t *data, size_t len)
 	return 1;
 }
 
+/*
+ * What most objects are: integers of one byte, by which none of the open
+ * containers ends.  Says no more of them than scan_object() would.
+ */
+static void
+scan_small(struct mp_scan *s, const uint8_t *data, size_t len)
+{
+	size_t pos = s->pos, n = 0, most;
+
+	if (s->depth == 0 || s->left[s->depth - 1] < 2)
+		return;
+	most = s->left[s->depth - 1] - 1;
+	if (most > s->objects_max - s->objects)
+		most = s->objects_max - s->objects;
+	while (n < most && pos < len && (data[pos] < 0x80 || data[pos] >= 0xe0))
+		pos++, n++;
+	s->pos = pos;
+	s->objects += (uint32_t)n;
+	s->left[s->depth - 1] -= (uint32_t)n;
+}
+
 static int
 scan_run(struct mp_scan *s, const uint8_t *data, size_t len, size_t *value_len)
 {
@@ -208,6 +229,8 @@ scan_run(struct mp_scan *s, const uint8_t *data, size_t len, size_t *value_len)
 		r = scan_object(s, data, len);
 		if (r <= 0)
 			return r;
+		if (s->pos < len)
+			scan_small(s, data, len);
 	}
 }
 

@@ -109,8 +109,7 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return -ENOMEM;
 	g->log_last = r->index;
 	g->log_last_term = r->term;
-	if (r->stamp > g->stamp)
-		g->stamp = r->stamp;
+	due_heard(g, r->stamp);
 	/* The snapshot's own is known by where it stands in the log. */
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
@@ -126,7 +125,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return errtext(rp->et, -EBADMSG,
 		    "group %u index %llu: not a configuration", g->id,
 		    (unsigned long long)r->index);
-	return group_config_push(g, r->index, &e);
+	if (group_config_push(g, r->index, &e) < 0)
+		return -ENOBUFS;
+	g->config[g->config_count - 1].stamp = r->stamp;
+	return 0;
 }
 
 static int
@@ -458,9 +460,17 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	if (boot.commit > boot.last)
 		boot.commit = boot.last;
 	g->commit = boot.commit;
-	for (size_t i = 0; i < n; i++)
-		if (wg[i].group == g->id)
-			boot.damaged |= wg[i].damaged;
+	for (size_t i = 0; i < n; i++) {
+		if (wg[i].group != g->id || !wg[i].damaged)
+			continue;
+		boot.damaged = true;
+		host_log(h, HOST_ERROR,
+		    "event=damaged_group group=%u first=%llu last=%llu "
+		    "last_known=%llu",
+		    g->id, (unsigned long long)wg[i].first,
+		    (unsigned long long)wg[i].last,
+		    (unsigned long long)wg[i].last_known);
+	}
 	for (unsigned i = 0; i < g->config_count; i++) {
 		if (g->config[i].e.config.count == 0)
 			continue;
@@ -478,10 +488,6 @@ judge_identity(struct host *h, bool fresh, struct errtext *et)
 		    "the directory belongs to server %llu, not %llu",
 		    (unsigned long long)h->identity.id,
 		    (unsigned long long)h->opt.id);
-	if (!fresh && h->identity.format > IDENTITY_FORMAT)
-		return errtext(et, -EINVAL,
-		    "the directory has format %llu, this program knows %d",
-		    (unsigned long long)h->identity.format, IDENTITY_FORMAT);
 	return 0;
 }
 
@@ -515,7 +521,7 @@ boot_open(struct host *h, struct errtext *et)
 	    h->group->applied_at_boot == 0)
 		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
-		h->identity.boot++;
+		h->identity.boot += 1 + h->identity.boots_missed;
 		h->nonce = XXH3_64bits_withSeed(
 			       h->identity.uuid, IDENTITY_ID_LEN, h->opt.seed) |
 			   1;

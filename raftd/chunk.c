@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "raftd/sum.h"
+
 #define NUMBER_MAX (UINT64_C(1) << 53)
 
 void
@@ -15,8 +17,8 @@ chunk_put(struct mp_buf *b, const struct chunk *c)
 	    (uint8_t)(c->data.len >> 16), (uint8_t)(c->data.len >> 8),
 	    (uint8_t)c->data.len};
 
-	frame_put_notify(b, "snapshot");
-	mp_put_array(b, 8);
+	size_t start = sum_begin(b, "snapshot", 8);
+
 	mp_put_u64(b, c->group);
 	mp_put_u64(b, c->term);
 	mp_put_u64(b, c->index);
@@ -24,6 +26,7 @@ chunk_put(struct mp_buf *b, const struct chunk *c)
 	mp_put_bin(b, c->id, sizeof(c->id));
 	mp_put_u64(b, c->total);
 	mp_put_u64(b, c->offset);
+	sum_put(b, start);
 	mp_put_raw(b, head, sizeof(head));
 }
 
@@ -46,13 +49,13 @@ chunk_read(const struct frame *f, struct chunk *out)
 	uint64_t group;
 	struct chunk c;
 
-	if (mp_read_array(&cur, &fields) < 0 || fields < 8 ||
-	    mp_read_u64(&cur, &group) < 0 || group > UINT32_MAX ||
-	    mp_read_u64(&cur, &c.term) < 0 || mp_read_u64(&cur, &c.index) < 0 ||
+	if (mp_read_array(&cur, &fields) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_u64(&cur, &c.term) < 0 ||
+	    mp_read_u64(&cur, &c.index) < 0 ||
 	    mp_read_u64(&cur, &c.log_term) < 0 || read_id(&cur, c.id) < 0 ||
 	    mp_read_u64(&cur, &c.total) < 0 ||
 	    mp_read_u64(&cur, &c.offset) < 0 ||
-	    mp_read_bytes(&cur, &c.data) < 0)
+	    sum_read(&cur, f->params.p) < 0 || mp_read_bytes(&cur, &c.data) < 0)
 		return -EPROTO;
 	if (c.index == 0 || c.index >= NUMBER_MAX || c.total == 0 ||
 	    c.total >= NUMBER_MAX || c.offset > c.total ||
@@ -66,12 +69,13 @@ chunk_read(const struct frame *f, struct chunk *out)
 void
 chunk_ack_put(struct mp_buf *b, const struct chunk_ack *a)
 {
-	frame_put_notify(b, "snapshot.ack");
-	mp_put_array(b, 4);
+	size_t start = sum_begin(b, "snapshot.ack", 4);
+
 	mp_put_u64(b, a->group);
 	mp_put_u64(b, a->index);
 	mp_put_bin(b, a->id, sizeof(a->id));
 	mp_put_u64(b, a->offset);
+	sum_put(b, start);
 }
 
 int
@@ -82,10 +86,10 @@ chunk_ack_read(const struct frame *f, struct chunk_ack *out)
 	uint32_t fields;
 	uint64_t group;
 
-	if (mp_read_array(&cur, &fields) < 0 || fields < 4 ||
-	    mp_read_u64(&cur, &group) < 0 || group > UINT32_MAX ||
-	    mp_read_u64(&cur, &a.index) < 0 || read_id(&cur, a.id) < 0 ||
-	    mp_read_u64(&cur, &a.offset) < 0 || a.offset >= NUMBER_MAX)
+	if (mp_read_array(&cur, &fields) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_u64(&cur, &a.index) < 0 ||
+	    read_id(&cur, a.id) < 0 || mp_read_u64(&cur, &a.offset) < 0 ||
+	    sum_read(&cur, f->params.p) < 0 || a.offset >= NUMBER_MAX)
 		return -EPROTO;
 	a.group = (uint32_t)group;
 	*out = a;

@@ -2,8 +2,8 @@
  * chunk.h - a snapshot on its way between two servers, in bytes.
  *
  *	[2, "snapshot", [group, term, index, log_term, id, total, offset,
- *	    data]]
- *	[2, "snapshot.ack", [group, index, id, offset]]
+ *	    sum, data]]
+ *	[2, "snapshot.ack", [group, index, id, offset, sum]]
  *
  * id is the hash of the whole file, index and log_term are what it ends with.
  * A chunk without data asks how much the receiver has, and is answered by an

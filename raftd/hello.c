@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "raftd/inside.h"
+#include "raftd/sum.h"
 
-#define PEER_PROTOCOL 1
-#define PEER_PROTOCOL_MIN 1
+#define PEER_PROTOCOL 2
+#define PEER_PROTOCOL_MIN 2
 
 /* The address that a server must have, NULL: we know of none. */
 static const char *
@@ -217,7 +218,9 @@ host_peer_linked(struct host *h, uint64_t peer, struct host_time now)
 void
 host_hello_put(struct mp_buf *b, const struct host_hello *h)
 {
-	mp_put_map(b, 10 + (h->priority != 0));
+	size_t start = b->len;
+
+	mp_put_map(b, 11 + (h->priority != 0));
 	mp_put_kv_u64(b, "protocol_min", h->protocol_min);
 	mp_put_kv_u64(b, "protocol_max", h->protocol_max);
 	mp_put_kv_bin(b, "cluster", h->cluster, IDENTITY_ID_LEN);
@@ -230,6 +233,8 @@ host_hello_put(struct mp_buf *b, const struct host_hello *h)
 	mp_put_kv_str(b, "client", h->client);
 	if (h->priority != 0)
 		mp_put_kv_u64(b, "priority", h->priority);
+	mp_put_str(b, "sum");
+	sum_put(b, start);
 }
 
 static int
@@ -262,6 +267,7 @@ host_hello_read(struct mp_span params, struct host_hello *out)
 {
 	struct mp_cur cur = mp_cur_span(params);
 	struct host_hello h = {0};
+	const uint8_t *start;
 	struct mp_map m;
 	uint32_t count;
 
@@ -271,6 +277,7 @@ host_hello_read(struct mp_span params, struct host_hello *out)
 	if (mp_peek(&cur) == MP_ARRAY &&
 	    (mp_read_array(&cur, &count) < 0 || count != 1))
 		return -EPROTO;
+	start = cur.p;
 	if (mp_read_mapping(&cur, &m) < 0 ||
 	    mp_get_u64(&m, "protocol_min", &h.protocol_min) < 0 ||
 	    mp_get_u64(&m, "protocol_max", &h.protocol_max) < 0 ||
@@ -282,6 +289,10 @@ host_hello_read(struct mp_span params, struct host_hello *out)
 	    get_text(&m, "address", h.address, sizeof(h.address)) < 0 ||
 	    get_text(&m, "client", h.client, sizeof(h.client)) < 0 ||
 	    mp_opt_u64(&m, "priority", &h.priority) < 0)
+		return -EPROTO;
+	/* Version 1 had no sum; it is refused for what it is. */
+	if (h.protocol_max >= 2 &&
+	    sum_check(mp_span(start, (size_t)(cur.end - start))) < 0)
 		return -EPROTO;
 	*out = h;
 	return 0;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "raftd/sum.h"
 #include "raftwal/record.h"
 
 static void
@@ -17,15 +18,16 @@ put_bin_header(struct mp_buf *b, size_t len)
 	mp_put_raw(b, h, sizeof(h));
 }
 
-static void
+static size_t
 put_raft_head(
     struct mp_buf *b, uint32_t group, const struct raft_msg *m, uint32_t fields)
 {
-	frame_put_notify(b, "raft");
-	mp_put_array(b, 3 + fields);
+	size_t start = sum_begin(b, "raft", 3 + fields);
+
 	mp_put_u64(b, group);
 	mp_put_u64(b, m->type);
 	mp_put_u64(b, m->term);
+	return start;
 }
 
 /* ---- configurations ---------------------------------------------------- */
@@ -194,10 +196,12 @@ config_read(struct mp_span payload, struct config_entry *out)
 void
 message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 {
+	size_t start = 0;
+
 	switch (m->type) {
 	case RAFT_PREVOTE:
 	case RAFT_VOTE:
-		put_raft_head(b, group, m, 4);
+		start = put_raft_head(b, group, m, 4);
 		mp_put_u64(b, m->u.vote.term);
 		mp_put_u64(b, m->u.vote.last_index);
 		mp_put_u64(b, m->u.vote.last_term);
@@ -205,12 +209,12 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		break;
 	case RAFT_PREVOTE_REPLY:
 	case RAFT_VOTE_REPLY:
-		put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 2);
 		mp_put_u64(b, m->u.vote_reply.term);
 		mp_put_bool(b, m->u.vote_reply.granted);
 		break;
 	case RAFT_APPEND_REPLY:
-		put_raft_head(b, group, m, 7);
+		start = put_raft_head(b, group, m, 7);
 		mp_put_bool(b, m->u.append_reply.ok);
 		mp_put_u64(b, m->u.append_reply.match);
 		mp_put_u64(b, m->u.append_reply.prev_index);
@@ -220,28 +224,28 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.append_reply.round);
 		break;
 	case RAFT_HEARTBEAT:
-		put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 2);
 		mp_put_u64(b, m->u.heartbeat.commit);
 		mp_put_u64(b, m->u.heartbeat.round);
 		break;
 	case RAFT_HEARTBEAT_REPLY:
-		put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 2);
 		mp_put_u64(b, m->u.heartbeat_reply.round);
 		mp_put_u64(b, m->u.heartbeat_reply.last);
 		break;
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
-		put_raft_head(b, group, m, 4);
+		start = put_raft_head(b, group, m, 4);
 		mp_put_u64(b, m->u.read.boot);
 		mp_put_u64(b, m->u.read.id);
 		mp_put_u64(b, m->u.read.index);
 		mp_put_bool(b, m->u.read.ok);
 		break;
 	case RAFT_TIMEOUT_NOW:
-		put_raft_head(b, group, m, 0);
+		start = put_raft_head(b, group, m, 0);
 		break;
 	case RAFT_SNAPSHOT_REPLY:
-		put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 2);
 		mp_put_bool(b, m->u.snapshot_reply.ok);
 		mp_put_u64(b, m->u.snapshot_reply.index);
 		break;
@@ -251,20 +255,23 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		b->failed = true;
 		break;
 	}
+	if (!b->failed)
+		sum_put(b, start);
 }
 
 void
 message_put_append(struct mp_buf *b, uint32_t group, const struct raft_msg *m,
     size_t records_len)
 {
-	frame_put_notify(b, "append");
-	mp_put_array(b, 7);
+	size_t start = sum_begin(b, "append", 7);
+
 	mp_put_u64(b, group);
 	mp_put_u64(b, m->term);
 	mp_put_u64(b, m->u.append.prev_index);
 	mp_put_u64(b, m->u.append.prev_term);
 	mp_put_u64(b, m->u.append.commit);
 	mp_put_u64(b, m->u.append.round);
+	sum_put(b, start);
 	put_bin_header(b, records_len);
 }
 
@@ -305,18 +312,18 @@ take_record(struct raft_msg *m, uint32_t group, const struct record *r)
 }
 
 static int
-read_append(struct mp_cur *cur, uint32_t fields, uint32_t group,
+read_append(struct mp_cur *cur, const uint8_t *start, uint32_t group,
     struct raft_msg *m, struct mp_span *records)
 {
 	struct mp_span bytes;
 	struct record r;
 	size_t off = 0, size;
 
-	if (fields < 5 || mp_read_u64(cur, &m->u.append.prev_index) < 0 ||
+	if (mp_read_u64(cur, &m->u.append.prev_index) < 0 ||
 	    mp_read_u64(cur, &m->u.append.prev_term) < 0 ||
 	    mp_read_u64(cur, &m->u.append.commit) < 0 ||
 	    mp_read_u64(cur, &m->u.append.round) < 0 ||
-	    mp_read_bytes(cur, &bytes) < 0)
+	    sum_read(cur, start) < 0 || mp_read_bytes(cur, &bytes) < 0)
 		return -EPROTO;
 	/* Indexes stay below 2^53 everywhere, so that sums cannot wrap. */
 	if (m->u.append.prev_index >= (uint64_t)1 << 53)
@@ -429,8 +436,11 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 	*records = mp_span(NULL, 0);
 	*group_out = (uint32_t)group;
 	if (is_append)
-		return read_append(&cur, fields, (uint32_t)group, m, records);
-	return read_fields(&cur, m) < 0 ? -EPROTO : 0;
+		return read_append(
+		    &cur, f->params.p, (uint32_t)group, m, records);
+	if (read_fields(&cur, m) < 0 || sum_read(&cur, f->params.p) < 0)
+		return -EPROTO;
+	return 0;
 }
 
 /* ---- forwarded requests ------------------------------------------------ */
@@ -438,20 +448,36 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 void
 removed_put(struct mp_buf *b, uint32_t group)
 {
-	frame_put_notify(b, "removed");
-	mp_put_array(b, 1);
+	size_t start = sum_begin(b, "removed", 1);
+
 	mp_put_u64(b, group);
+	sum_put(b, start);
+}
+
+int
+removed_read(const struct frame *f, uint32_t *group_out)
+{
+	struct mp_cur cur = mp_cur_span(f->params);
+	uint32_t count;
+	uint64_t group;
+
+	if (mp_read_array(&cur, &count) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || sum_read(&cur, f->params.p) < 0)
+		return -EPROTO;
+	*group_out = (uint32_t)group;
+	return 0;
 }
 
 void
 forward_put(struct mp_buf *b, const struct forward *f)
 {
-	frame_put_notify(b, "forward");
-	mp_put_array(b, 4);
+	size_t start = sum_begin(b, "forward", 4);
+
 	mp_put_u64(b, f->group);
 	mp_put_u64(b, f->boot);
 	mp_put_u64(b, f->id);
 	mp_put_bin(b, f->call.p, f->call.len);
+	sum_put(b, start);
 }
 
 int
@@ -462,10 +488,10 @@ forward_read(const struct frame *fr, struct forward *f)
 	uint64_t group;
 	uint32_t fields;
 
-	if (mp_read_array(&cur, &fields) < 0 || fields < 4 ||
-	    mp_read_u64(&cur, &group) < 0 || group > UINT32_MAX ||
-	    mp_read_u64(&cur, &v.boot) < 0 || mp_read_u64(&cur, &v.id) < 0 ||
-	    mp_read_bytes(&cur, &v.call) < 0)
+	if (mp_read_array(&cur, &fields) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_u64(&cur, &v.boot) < 0 ||
+	    mp_read_u64(&cur, &v.id) < 0 || mp_read_bytes(&cur, &v.call) < 0 ||
+	    sum_read(&cur, fr->params.p) < 0)
 		return -EPROTO;
 	v.group = (uint32_t)group;
 	*f = v;
@@ -475,14 +501,15 @@ forward_read(const struct frame *fr, struct forward *f)
 void
 answer_put(struct mp_buf *b, const struct answer *a)
 {
-	frame_put_notify(b, "answer");
-	mp_put_array(b, 6);
+	size_t start = sum_begin(b, "answer", 6);
+
 	mp_put_u64(b, a->group);
 	mp_put_u64(b, a->boot);
 	mp_put_u64(b, a->id);
 	mp_put_str(b, wire_status_info(a->status)->name);
 	mp_put_strn(b, a->text.p, a->text.len);
 	mp_put_bin(b, a->result.p, a->result.len);
+	sum_put(b, start);
 }
 
 int
@@ -494,12 +521,12 @@ answer_read(const struct frame *fr, struct answer *a)
 	uint64_t group;
 	uint32_t fields;
 
-	if (mp_read_array(&cur, &fields) < 0 || fields < 6 ||
-	    mp_read_u64(&cur, &group) < 0 || group > UINT32_MAX ||
-	    mp_read_u64(&cur, &v.boot) < 0 || mp_read_u64(&cur, &v.id) < 0 ||
-	    mp_read_bytes(&cur, &name) < 0 ||
+	if (mp_read_array(&cur, &fields) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_u64(&cur, &v.boot) < 0 ||
+	    mp_read_u64(&cur, &v.id) < 0 || mp_read_bytes(&cur, &name) < 0 ||
 	    mp_read_bytes(&cur, &v.text) < 0 ||
-	    mp_read_bytes(&cur, &v.result) < 0)
+	    mp_read_bytes(&cur, &v.result) < 0 ||
+	    sum_read(&cur, fr->params.p) < 0)
 		return -EPROTO;
 	v.group = (uint32_t)group;
 	v.status = mp_span_eq(name, "OK") ? WIRE_OK : wire_status_by_name(name);

@@ -5,13 +5,15 @@
  * Every message is a MessagePack-RPC notification on the link of raftrpc(5),
  * with positional parameters, the first of which is the group:
  *
- *	[2, "raft", [group, type, term, field ...]]
- *	[2, "append", [group, term, prev_index, prev_term, commit, round,
+ *	[2, "raft", [group, type, term, field ..., sum]]
+ *	[2, "append", [group, term, prev_index, prev_term, commit, round, sum,
  *	    records]]
- *	[2, "forward", [group, boot, id, call]]
- *	[2, "answer", [group, boot, id, status, text, result]]
- *	[2, "removed", [group]]
+ *	[2, "forward", [group, boot, id, call, sum]]
+ *	[2, "answer", [group, boot, id, status, text, result, sum]]
+ *	[2, "removed", [group, sum]]
  *
+ * sum is that of sum.h over the parameters before it, from their array's
+ * first byte on.
  * records is a bin of whole sealed records (raftwal/record.h) back to back:
  * the bytes that the leader wrote to its own log.  Runs of terms and the
  * configurations among them are read from the records, not sent twice.
@@ -78,6 +80,7 @@ int message_read(const struct frame *, uint64_t from, uint64_t to,
 
 /* "You are no member any more": a whole frame. */
 void removed_put(struct mp_buf *, uint32_t group);
+int removed_read(const struct frame *, uint32_t *group);
 
 struct forward {
 	uint32_t group;

@@ -19,6 +19,7 @@
 
 #include "raftctl/wire.h"
 #include "raftd/child.h"
+#include "raftd/heap.h"
 #include "raftd/log.h"
 #include "raftd/net.h"
 #include "raftd/notify.h"
@@ -377,6 +378,7 @@ turn(struct server *s)
 	do {
 		t = now();
 		next = host_turn(s->host, t);
+		heap_grown();
 		s->turns++;
 		/* Disk beside network: whoever is slower begins first. */
 		here = storage_kick(s->storage, is_quiet(s));
@@ -385,8 +387,10 @@ turn(struct server *s)
 		if (here)
 			here = storage_run_here(s->storage);
 	} while (here && ++i < SERVER_TURNS_MAX);
-	if (host_removed(s->host) && !s->stopping)
+	if (host_removed(s->host) && !s->stopping) {
 		stop(s);
+		t = now(); /* not before the beginning of the end */
+	}
 	next = earlier(next, peers_tick(s->peers, t));
 	next = earlier(next, service_tick(s->service, t));
 	if (s->stopping) {
@@ -512,6 +516,9 @@ host_options_from(const struct server *s, struct host_options *o)
 	o->join_count = c->join_count;
 	o->priority = c->priority;
 	o->min_insync = c->min_insync;
+	o->in_sync_entries = c->in_sync_entries;
+	o->in_sync_bytes = c->in_sync_bytes;
+	o->in_sync_ms = c->in_sync_ns / 1000000;
 	o->early_vote = c->early_vote;
 	o->no_joint = c->no_joint;
 	for (i = 0; i < s->clients; i++)
@@ -585,6 +592,7 @@ status_of_open(int err)
 	case -EINVAL:
 		return EXIT_CONFIG;
 	case -EBADMSG:
+	case -EPROTO: /* a format that is newer */
 		return EXIT_DATA;
 	case -ENOMEM:
 		return EXIT_OS;

@@ -19,6 +19,7 @@ load(struct group *g, const struct snap_file *f, struct errtext *et)
 {
 	struct host *h = g->host;
 	struct snap_into *into = calloc(1, sizeof(*into));
+	bool renewed;
 	int error = -ENOMEM;
 
 	if (into == NULL)
@@ -33,16 +34,21 @@ load(struct group *g, const struct snap_file *f, struct errtext *et)
 		into->meta.group != g->id))
 		error = errtext(
 		    et, -EBADMSG, "'%s' is not what its name says", f->path);
-	if (error == 0 && memcmp(into->meta.cluster, h->identity.cluster,
-			      sizeof(into->meta.cluster)) != 0)
+	renewed = identity_was(&h->identity, into->meta.cluster);
+	if (error == 0 && !renewed &&
+	    memcmp(into->meta.cluster, h->identity.cluster,
+		sizeof(into->meta.cluster)) != 0)
 		error =
 		    errtext(et, -EINVAL, "'%s' is of another cluster", f->path);
 	if (error == 0) {
+		/* From before raftwal recover: peers want one of ours. */
+		g->snap->requested = renewed;
 		g->ops->free(g->fsm);
 		g->fsm = into->fsm;
 		into->fsm = NULL;
 		g->applied = g->commit = into->meta.index;
-		g->stamp = g->applied_stamp = into->meta.stamp;
+		g->applied_stamp = into->meta.stamp;
+		due_heard(g, into->meta.stamp);
 		g->config[0].index = into->meta.config_index;
 		g->config[0].e = into->config;
 		g->config_count = 1;

@@ -25,7 +25,7 @@ image_open(struct image *im, struct snap_reader *r)
 		return error;
 	if (memcmp(head, "raftkv", 6) != 0 || head[7] != '\n')
 		return -EBADMSG;
-	if (head[6] != '1' && head[6] != '2')
+	if (head[6] < '1' || head[6] > '3')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
 	im->reader = r;

@@ -123,7 +123,7 @@ enter(struct fsm *f, const json_t *o, const uint8_t *key, size_t key_len,
 		return "its key or value is too long, or the key is empty";
 	if (is_known(f, key, key_len))
 		return "its key was there before";
-	r = kvstore_record_new(key_len, value_len, false);
+	r = kvstore_record_new(key_len, value_len, 0);
 	if (r == NULL)
 		return "out of memory";
 	memcpy(r->bytes, key, key_len);

@@ -13,6 +13,7 @@
 
 #include "raftctl/errtext.h"
 
+#include "raftwal/facts.h"
 #include "raftwal/groups.h"
 #include "raftwal/scan.h"
 #include "raftwal/tool.h"
@@ -64,15 +65,6 @@ print_record(
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
-static int
-finish(const struct tool *t, int error, const struct errtext *et)
-{
-	if (error == 0 || error == -EPIPE)
-		return 0;
-	return tool_fail(t, tool_status(error), "'%s': %s", t->dir,
-	    et->text[0] != '\0' ? et->text : strerror(-error));
-}
-
 /* ---- dump -------------------------------------------------------------- */
 
 static bool
@@ -104,7 +96,7 @@ run_dump(struct tool *t)
 	struct errtext et = {""};
 
 	print_head(t);
-	return finish(t, wal_walk(&t->disk, dump_place, t, &et), &et);
+	return tool_finish(t, wal_walk(&t->disk, dump_place, t, &et), &et);
 }
 
 /* ---- tail -------------------------------------------------------------- */
@@ -159,7 +151,7 @@ run_tail(struct tool *t)
 
 	error = scan_init(&s, &t->disk, &et);
 	if (error < 0)
-		return finish(t, error, &et);
+		return tool_finish(t, error, &et);
 	s.live = true;
 	s.follow = t->follow;
 	error = scan_run(&s, &tail_visitor, &tail, &et);
@@ -173,7 +165,7 @@ run_tail(struct tool *t)
 	if (error == 0 && t->follow)
 		error = tail_follow(&tail, &s, &et);
 	scan_release(&s);
-	return finish(t, error, &et);
+	return tool_finish(t, error, &et);
 }
 
 /* ---- ls ---------------------------------------------------------------- */
@@ -255,7 +247,7 @@ run_ls(struct tool *t)
 	error = wal_walk(&t->disk, ls_place, &l, &et);
 	if (error == 0)
 		error = listing_print(&l);
-	return finish(t, error, &et);
+	return tool_finish(t, error, &et);
 }
 
 /* ---- stat -------------------------------------------------------------- */
@@ -263,83 +255,112 @@ run_ls(struct tool *t)
 static int
 stat_place(const struct wal_place *p, const struct record *r, void *ctx)
 {
-	struct wal_stat *st = ctx;
+	uint64_t *batches = ctx;
 
 	(void)r;
-	st->batches += strcmp(p->what, "batch") == 0;
+	*batches += strcmp(p->what, "batch") == 0;
 	return 0;
 }
 
 static json_t *
-group_json(const struct wal_group *g)
+group_json(const struct group_facts *g)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:b,s:I}", "group",
-	    (json_int_t)g->group, "first", (json_int_t)g->first, "last",
-	    (json_int_t)g->last, "term", (json_int_t)g->term, "vote",
-	    (json_int_t)g->vote, "damaged", g->damaged, "last_known",
-	    (json_int_t)g->last_known);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:O?}", "group",
+	    (json_int_t)g->log.group, "first", (json_int_t)g->log.first, "last",
+	    (json_int_t)g->log.last, "last_term", (json_int_t)g->last_term,
+	    "term", (json_int_t)g->log.term, "vote", (json_int_t)g->log.vote,
+	    "commit", (json_int_t)g->commit, "damaged", g->log.damaged,
+	    "last_known", (json_int_t)g->log.last_known, "config", g->config);
+}
+
+static json_t *
+identity_json(const struct facts *f)
+{
+	char cluster[33], uuid[33];
+
+	if (!f->has_identity)
+		return json_null();
+	return json_pack("{s:s,s:s,s:I,s:I,s:I}", "cluster",
+	    tool_hex(f->identity.cluster, cluster), "uuid",
+	    tool_hex(f->identity.uuid, uuid), "id", (json_int_t)f->identity.id,
+	    "boot", (json_int_t)f->identity.boot, "epoch",
+	    (json_int_t)f->identity.epoch);
 }
 
 static int
-stat_print(const struct tool *t, const struct wal_report *report,
-    uint64_t batches, const struct wal_group *groups, size_t n)
+stat_json(const struct facts *f, uint64_t batches)
 {
-	json_t *list;
+	json_t *list = json_array();
 
-	if (t->output == OUTPUT_JSON) {
-		list = json_array();
-		for (size_t i = 0; i < n; i++)
-			json_array_append_new(list, group_json(&groups[i]));
-		return tool_print_json(json_pack(
-		    "{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "segments",
-		    (json_int_t)report->segments, "bytes",
-		    (json_int_t)report->bytes, "batches", (json_int_t)batches,
-		    "records", (json_int_t)report->records, "torn_bytes",
-		    (json_int_t)report->torn_bytes, "problems",
-		    (json_int_t)report->damaged, "groups", list));
-	}
+	for (size_t i = 0; i < f->count; i++)
+		json_array_append_new(list, group_json(&f->group[i]));
+	return tool_print_json(
+	    json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "identity",
+		identity_json(f), "segments", (json_int_t)f->report.segments,
+		"bytes", (json_int_t)f->report.bytes, "batches",
+		(json_int_t)batches, "records", (json_int_t)f->report.records,
+		"torn_bytes", (json_int_t)f->report.torn_bytes, "problems",
+		(json_int_t)f->report.damaged, "groups", list));
+}
+
+static void
+stat_head(const struct facts *f, uint64_t batches)
+{
+	char cluster[33];
+
+	if (f->has_identity)
+		printf("server %" PRIu64 "  cluster %s  boot %" PRIu64
+		       "  epoch %" PRIu64 "\n",
+		    f->identity.id, tool_hex(f->identity.cluster, cluster),
+		    f->identity.boot, f->identity.epoch);
+	else
+		printf("no identity: %s\n", f->identity_error.text);
+	printf("segments %" PRIu64 "  bytes %" PRIu64 "  batches %" PRIu64
+	       "  records %" PRIu64 "  torn %" PRIu64 "  problems %" PRIu64
+	       "\n%5s %8s %10s %8s %8s %8s %s\n",
+	    f->report.segments, f->report.bytes, batches, f->report.records,
+	    f->report.torn_bytes, f->report.damaged, "GROUP", "FIRST", "LAST",
+	    "TERM", "VOTE", "COMMIT", "STATE");
+}
+
+static int
+stat_print(const struct tool *t, const struct facts *f, uint64_t batches)
+{
+	if (t->output == OUTPUT_JSON)
+		return stat_json(f, batches);
 	if (t->output == OUTPUT_TEXT)
-		printf("segments %" PRIu64 "  bytes %" PRIu64
-		       "  batches %" PRIu64 "  records %" PRIu64
-		       "  torn %" PRIu64 "  problems %" PRIu64 "\n"
-		       "%5s %8s %10s %8s %8s %s\n",
-		    report->segments, report->bytes, batches, report->records,
-		    report->torn_bytes, report->damaged, "GROUP", "FIRST",
-		    "LAST", "TERM", "VOTE", "STATE");
-	for (size_t i = 0; i < n; i++)
+		stat_head(f, batches);
+	for (size_t i = 0; i < f->count; i++) {
+		const struct group_facts *g = &f->group[i];
+
 		printf(t->output == OUTPUT_TEXT
 			   ? "%5" PRIu32 " %8" PRIu64 " %10" PRIu64 " %8" PRIu64
-			     " %8" PRIu64 " %s\n"
+			     " %8" PRIu64 " %8" PRIu64 " %s\n"
 			   : "%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
-			     "\t%" PRIu64 "\t%s\n",
-		    groups[i].group, groups[i].first, groups[i].last,
-		    groups[i].term, groups[i].vote,
-		    groups[i].damaged ? "damaged" : "whole");
+			     "\t%" PRIu64 "\t%" PRIu64 "\t%s\n",
+		    g->log.group, g->log.first, g->log.last, g->log.term,
+		    g->log.vote, g->commit,
+		    g->log.damaged ? "damaged" : "whole");
+	}
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
 static int
 run_stat(struct tool *t)
 {
-	const struct wal_options opt = {.read_only = true};
-	const struct wal_group *groups;
-	struct wal_stat st = {0};
-	struct wal_report report;
 	struct errtext et = {""};
-	struct wal *wal;
-	size_t n;
+	uint64_t batches = 0;
+	struct facts f;
 	int error;
 
-	error = wal_walk(&t->disk, stat_place, &st, &et);
+	error = wal_walk(&t->disk, stat_place, &batches, &et);
 	if (error == 0)
-		error =
-		    wal_open(&t->disk, &opt, NULL, NULL, &wal, &report, &et);
+		error = facts_read(&t->disk, &f, &et);
 	if (error != 0)
-		return finish(t, error, &et);
-	n = wal_groups(wal, &groups);
-	error = stat_print(t, &report, st.batches, groups, n);
-	wal_close(wal);
-	return finish(t, error, &et);
+		return tool_finish(t, error, &et);
+	error = stat_print(t, &f, batches);
+	facts_release(&f);
+	return tool_finish(t, error, &et);
 }
 
 /* ---- check ------------------------------------------------------------- */
@@ -482,5 +503,8 @@ const struct tool_command tool_commands[] = {
 	run_tail},
     {"check", "[DIR]", "is the log whole? 0 yes, 4 no, 8 cannot tell", 0,
 	run_check},
+    {"recover", "--plan FILE [--write --confirm CLUSTER] [DIR]",
+	"make the directory part of a new cluster", OPTION_PLAN | OPTION_WRITE,
+	run_recover},
     {NULL, NULL, NULL, 0, NULL},
 };

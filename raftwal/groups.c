@@ -313,7 +313,12 @@ start(struct wal_group *g, struct group_log *l, const struct record *r,
 	}
 	g->first = prev + 1;
 	g->prev_term = r->term;
-	l->bare = !l->begun;
+	/* However often it is said: until an entry is seen nothing tells how
+	 * far the log reached.  A RESET does, by itself. */
+	if (reset)
+		l->bare = false;
+	else if (!l->begun)
+		l->bare = !MUTANT(75);
 	l->begun = true;
 	l->started = true;
 	l->start_pos = pos;

@@ -50,7 +50,7 @@ struct group_log {
 	uint64_t state_seq; /* batch of the last hard state, 0 none */
 	uint64_t state_pos;
 	bool begun;   /* an entry was seen, or where the log starts */
-	bool bare;    /* by that alone */
+	bool bare;    /* by START alone: no entry was seen yet */
 	bool started; /* RECORD_START or RESET was seen */
 	uint64_t start_pos;
 	uint64_t first, tail, admission; /* groups_admit()'s */

@@ -12,6 +12,10 @@
  *	    40   16 uuid
  *	    56    8 id
  *	    64    8 boot
+ *	    72    8 epoch	     in format 2, and so the rest
+ *	    80    4 former ids
+ *	    84    4 zero
+ *	    88  256 former ids, 16 bytes each
  *
  * Copy 0 at offset 0, copy 1 at offset IDENTITY_BLOCK_LEN.  An update goes
  * to the copy that does not count, so that a crash in its middle leaves the
@@ -41,12 +45,17 @@ block_put(uint8_t *b, uint64_t sequence, const struct identity *id)
 {
 	memset(b, 0, IDENTITY_BLOCK_LEN);
 	memcpy(b, MAGIC, 8);
-	put_le32(b + 12, (uint32_t)id->format);
+	/* Who does not know of the epoch would lose it at its next boot. */
+	put_le32(b + 12,
+	    id->epoch > 0 ? IDENTITY_FORMAT_RECOVERED : (uint32_t)id->format);
 	put_le64(b + 16, sequence);
 	memcpy(b + 24, id->cluster, IDENTITY_ID_LEN);
 	memcpy(b + 40, id->uuid, IDENTITY_ID_LEN);
 	put_le64(b + 56, id->id);
 	put_le64(b + 64, id->boot);
+	put_le64(b + 72, id->epoch);
+	put_le32(b + 80, id->former_count);
+	memcpy(b + 88, id->former, sizeof(id->former));
 	put_le32(b + 8, crc32c(0, b + 12, IDENTITY_BLOCK_LEN - 12));
 }
 
@@ -66,6 +75,35 @@ block_read(const uint8_t *b, struct copy *c)
 	c->id.boot = get_le64(b + 64);
 	c->id.format = c->format;
 	c->valid = true;
+	if (c->format < IDENTITY_FORMAT_RECOVERED)
+		return;
+	c->id.epoch = get_le64(b + 72);
+	c->id.former_count = get_le32(b + 80);
+	if (c->id.former_count > IDENTITY_FORMERS_MAX)
+		c->id.former_count = IDENTITY_FORMERS_MAX;
+	memcpy(c->id.former, b + 88, sizeof(c->id.former));
+}
+
+bool
+identity_was(const struct identity *id, const uint8_t *cluster)
+{
+	for (uint32_t i = 0; i < id->former_count; i++)
+		if (memcmp(id->former[i], cluster, IDENTITY_ID_LEN) == 0)
+			return true;
+	return false;
+}
+
+void
+identity_renew(struct identity *id, const uint8_t *cluster, uint64_t epoch)
+{
+	if (id->former_count == IDENTITY_FORMERS_MAX) {
+		memmove(id->former[0], id->former[1],
+		    sizeof(id->former) - IDENTITY_ID_LEN);
+		id->former_count--;
+	}
+	memcpy(id->former[id->former_count++], id->cluster, IDENTITY_ID_LEN);
+	memcpy(id->cluster, cluster, IDENTITY_ID_LEN);
+	id->epoch = epoch;
 }
 
 /* The copy that counts, -1 if none does. */
@@ -121,11 +159,13 @@ identity_read(struct disk *disk, struct identity *id, struct errtext *et)
 		    "'%s': both copies are damaged: replace this server "
 		    "under a new id",
 		    PATH);
-	if (copies[best].format != IDENTITY_FORMAT)
+	if (copies[best].format < IDENTITY_FORMAT ||
+	    copies[best].format > IDENTITY_FORMAT_MAX)
 		return errtext(et, -EBADMSG,
-		    "'%s': format %u, this program knows %u", PATH,
-		    copies[best].format, IDENTITY_FORMAT);
+		    "'%s': format %u, this program knows %u to %u", PATH,
+		    copies[best].format, IDENTITY_FORMAT, IDENTITY_FORMAT_MAX);
 	*id = copies[best].id;
+	id->boots_missed = !MUTANT(180) && !copies[1 - best].valid;
 	return 0;
 }
 

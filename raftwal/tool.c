@@ -18,7 +18,18 @@
 
 #define TAIL_COUNT 10
 
-enum { LONG_HELP = 256, LONG_VERSION, LONG_FROM, LONG_TO, LONG_ENCODING };
+enum {
+	LONG_HELP = 256,
+	LONG_VERSION,
+	LONG_FROM,
+	LONG_TO,
+	LONG_ENCODING,
+	LONG_WRITE,
+	LONG_PLAN,
+	LONG_CONFIRM,
+	LONG_PEER,
+	LONG_HISTORY,
+};
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
@@ -31,6 +42,9 @@ static const struct option long_options[] = {
     {"encoding", required_argument, NULL, LONG_ENCODING},
     {"follow", no_argument, NULL, 'f'},
     {"lines", required_argument, NULL, 'n'},
+    {"write", no_argument, NULL, LONG_WRITE},
+    {"plan", required_argument, NULL, LONG_PLAN},
+    {"confirm", required_argument, NULL, LONG_CONFIRM},
     {"help", no_argument, NULL, LONG_HELP},
     {"version", no_argument, NULL, LONG_VERSION},
     {NULL, 0, NULL, 0},
@@ -52,6 +66,8 @@ status_name(int status)
 		return "DENIED";
 	case EX_IOERR:
 		return "IO";
+	case EX_CANTCREAT:
+		return "IN_USE";
 	default:
 		return "OS";
 	}
@@ -97,9 +113,28 @@ tool_status(int error)
 		return EX_NOPERM;
 	case EIO:
 		return EX_IOERR;
+	case EWOULDBLOCK:
+		return EX_CANTCREAT;
 	default:
 		return EX_OSERR;
 	}
+}
+
+int
+tool_finish(const struct tool *t, int error, const struct errtext *et)
+{
+	if (error == 0 || error == -EPIPE)
+		return 0;
+	return tool_fail(t, tool_status(error), "'%s': %s", t->dir,
+	    et->text[0] != '\0' ? et->text : strerror(-error));
+}
+
+const char *
+tool_hex(const uint8_t id[16], char text[33])
+{
+	for (int i = 0; i < 16; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", id[i]);
+	return text;
 }
 
 int
@@ -138,6 +173,9 @@ usage(FILE *f)
 	      "      --encoding FORM base64 hex, for all bytes\n"
 	      "  -f, --follow        go on with what is written\n"
 	      "  -n, --lines COUNT   how many of the last records\n"
+	      "      --write         do it; otherwise say what would be done\n"
+	      "      --plan FILE     raftctl recover plan made it\n"
+	      "      --confirm ID    the cluster that is given up\n"
 	      "      --help --version\n",
 	    f);
 }
@@ -243,6 +281,18 @@ option_take(struct tool *t, int c, const char *arg, unsigned *used)
 		error = number_read(arg, UINT64_MAX, &t->count);
 		*used |= OPTION_COUNT;
 		break;
+	case LONG_WRITE:
+		t->write = true;
+		*used |= OPTION_WRITE;
+		break;
+	case LONG_PLAN:
+		t->plan = arg;
+		*used |= OPTION_PLAN;
+		break;
+	case LONG_CONFIRM:
+		t->confirm = arg;
+		*used |= OPTION_PLAN;
+		break;
 	default:
 		break;
 	}
@@ -330,6 +380,20 @@ operands_read(struct tool *t, int argc, char **argv, unsigned used,
 	return -1;
 }
 
+/* Nothing is to be made, not even a lock file, anywhere else. */
+static bool
+is_data_dir(const char *dir)
+{
+	char path[4096];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/wal", dir) >= sizeof(path))
+		return false;
+	if (access(path, F_OK) == 0)
+		return true;
+	(void)snprintf(path, sizeof(path), "%s/identity", dir);
+	return access(path, F_OK) == 0;
+}
+
 int
 tool_main(int argc, char **argv)
 {
@@ -350,7 +414,10 @@ tool_main(int argc, char **argv)
 		    operands_read(&t, argc - optind, argv + optind, used, &c);
 	if (status >= 0)
 		return status;
-	error = disk_real_open(t.dir, false, false, &t.disk, &et);
+	if (t.write && !is_data_dir(t.dir))
+		return tool_fail(&t, EX_NOINPUT,
+		    "'%s' is not the data directory of a server", t.dir);
+	error = disk_real_open(t.dir, false, t.write, &t.disk, &et);
 	if (error < 0)
 		return tool_fail(&t,
 		    strcmp(c->name, "check") == 0 ? 8 : tool_status(error),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "raftctl/errtext.h"
 #include "raftwal/disk.h"
 #include "raftwal/show.h"
 
@@ -20,11 +21,18 @@ enum tool_option {
 	OPTION_COUNT = 4,
 	OPTION_ENCODING = 8,
 	OPTION_RAW = 16, /* -o raw means something */
+	OPTION_WRITE = 32,
+	OPTION_PLAN = 64, /* --plan --confirm */
+	OPTION_PEER = 128,
+	OPTION_SERVER = 256,
+	OPTION_HISTORY = 512,
+	DIRS_TWO = 1024, /* takes two directories */
+	DIRS_NONE = 2048 /* with -s it takes none */
 };
 
 struct tool {
-	const char *dir;
-	struct disk disk;
+	const char *dir, *dir2;
+	struct disk disk, disk2;
 	enum tool_output output;
 	bool json_errors;
 	enum show_encoding encoding;
@@ -34,6 +42,11 @@ struct tool {
 	const char *type; /* NULL: any */
 	bool follow;
 	uint64_t count; /* of records that tail shows */
+	bool write;	/* --write: the directory is locked */
+	const char *plan, *confirm;
+	const char *peer;   /* --from-peer */
+	const char *server; /* -s */
+	bool history;
 };
 
 struct tool_command {
@@ -44,6 +57,12 @@ struct tool_command {
 
 extern const struct tool_command tool_commands[];
 
+int run_recover(struct tool *);
+int run_repair(struct tool *);
+int run_diff(struct tool *);
+int run_compact(struct tool *);
+int run_export(struct tool *);
+
 /* Reads the options, runs the command, answers the exit status. */
 int tool_main(int argc, char **argv);
 
@@ -52,6 +71,10 @@ int tool_fail(const struct tool *, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The exit status for an error of the library. */
 int tool_status(int error);
+/* The same for what a command ended with; 0 and -EPIPE are no failure. */
+int tool_finish(const struct tool *, int error, const struct errtext *);
+/* 32 digits of an id, and their end. */
+const char *tool_hex(const uint8_t id[16], char text[33]);
 /* One object, one line; frees it.  -EPIPE when nobody reads any more. */
 int tool_print_json(json_t *);
 

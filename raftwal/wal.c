@@ -584,7 +584,7 @@ wal_compact(struct wal *w, uint64_t *dropped)
 
 	*dropped = 0;
 	/* What says that they are not needed is durable first. */
-	error = MUTANT(73) ? 0 : wal_sync(w);
+	error = MUTANT(77) ? 0 : wal_sync(w);
 	if (error < 0)
 		return error;
 	keep = keep_from(w);

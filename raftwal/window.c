@@ -195,7 +195,10 @@ segment_load(struct scan *s, size_t i, struct errtext *et)
 		return 0;
 	}
 	g->size -= g->size % BLOCK;
-	error = scan_bytes(s, i, 0, BLOCK, &p);
+	/* The header and the first batch's head: the rest is read in turn. */
+	error = window_fill(s, 0, g->size < 2 * BLOCK ? BLOCK : 2 * BLOCK);
+	if (error == 0)
+		error = scan_bytes(s, i, 0, BLOCK, &p);
 	if (error < 0)
 		return errtext(
 		    et, error, "cannot read '%s': %s", path, strerror(-error));

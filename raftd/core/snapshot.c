@@ -41,7 +41,7 @@ reply_ok(struct raft *r, uint64_t index)
 static bool
 is_stale(const struct raft *r, uint64_t index)
 {
-	return index <= r->commit && !MUTANT(71);
+	return index <= r->commit && !MUTANT(85);
 }
 
 void
@@ -86,7 +86,7 @@ snapshot_received(struct raft *r, const struct raft_event *ev)
 		return;
 	if (!is_stale(r, index)) {
 		if (trail_term(&r->trail, index) == ev->u.snapshot.term &&
-		    !MUTANT(72)) {
+		    !MUTANT(86)) {
 			/* The entries are here, and a snapshot holds what is
 			 * committed only. */
 			r->commit = index;

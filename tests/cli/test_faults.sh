@@ -74,6 +74,46 @@ ok "nothing is left" faults list
 is "nothing is left in the journal" \
     "$(find "$RAFT_LAB/faults" -name '*.fault')" ""
 
+# A clock that is wrong: read from what the server writes and says.
+hours_ahead() { # ID: its last line, rounded; up to 100 behind
+	logged=$(tail -n 1 "$RAFT_LAB/$1.log" | sed 's/^ts=//; s/ .*//')
+	echo $((($(date -d "$logged" +%s) - $(date +%s) + 361800) / 3600 - 100))
+}
+uptime_ms() {
+	raftctl -s "$(client_of 2)" status -j | jq .uptime_ms
+}
+true_ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+# No preloaded library comes before a sanitizer.
+if [ "${build##*/}" = gcc ] || [ "${build##*/}" = clang ]; then
+	ok "a server's clock is an hour ahead, and gains a fifth" \
+	    faults clock 2 +1h +20%
+	is "its log says so" "$(hours_ahead 2)" 1
+	is "but not that of others" "$(hours_ahead 1)" 0
+	then=$(true_ms) up=$(uptime_ms)
+	sleep 1
+	passed=$(($(true_ms) - then)) shown=$(($(uptime_ms) - up))
+	ok "its time passes faster: $shown ms in $passed ms" test \
+	    $((shown * 100 / passed)) -ge 110 -a \
+	    $((shown * 100 / passed)) -le 130
+	ok "it serves" raftctl -s "$(client_of 2)" -t 10s put clock x
+	ok "it keeps its clock when it is started again" \
+	    raftlab stop 2
+	raftlab start 2
+	is "as its log says" "$(hours_ahead 2)" 1
+	ok "heal" faults heal
+	is "and its clock is right" "$(hours_ahead 2)" 0
+	ok "a clock that is behind" faults clock 2 -2h
+	is "by its log" "$(hours_ahead 2)" -2
+	ok "heal" faults heal
+	is "nothing of it is left" "$(ls "$RAFT_LAB"/*.env 2>/dev/null)" ""
+else
+	skip "clocks" "no preloaded library goes with a sanitizer"
+fi
+must_fail "not an offset" 64 faults clock 2 1h
+must_fail "too fast" 64 faults clock 2 +200%
+
 must_fail "a network fault wants addresses" 78 faults isolate 1
 like "and says what to use" "$(cat "$T/err")" "*--tcp or --netns*"
 must_fail "a full disk wants a disk" 78 faults disk full 1

@@ -62,7 +62,7 @@ ok "a pipe that is closed early is no error" sh -c \
 
 must_fail "no command" 64 raftwal
 must_fail "no directory" 64 raftwal ls
-must_fail "no such command" 64 raftwal repair "$d"
+must_fail "no such command" 64 raftwal mend "$d"
 must_fail "no such option" 64 raftwal ls --sideways "$d"
 must_fail "an option of another command" 64 raftwal ls -f "$d"
 must_fail "not a number" 64 raftwal dump --from x "$d"

@@ -93,6 +93,34 @@ done
 end_writers
 nothing_lost "power lost"
 
+# Some of what was not synced is there: sectors of the log, of a file and of
+# none that is new.
+writers 2 r
+more 20
+for id in 1 2 3; do
+	probe=$RAFT_LAB/$id.disk/data/probe
+	dd if=/dev/zero of="$probe" bs=512 count=256 conv=fsync 2>/dev/null
+	tr '\0' x </dev/zero | dd of="$probe" bs=512 count=256 conv=notrunc \
+	    iflag=fullblock 2>/dev/null
+	: >"$RAFT_LAB/$id.disk/data/unsynced"
+	faults disk torn $id >/dev/null
+	is "$id lost power" "$(is_dead $id && echo yes)" yes
+	ok "heal" faults heal
+	like "and tells what was torn" "$(jq -r .detail "$T/tap.out")" \
+	    "torn $id: * of * sectors"
+	ok "it is up again" running $id
+	torn=$(tr -cd x <"$probe" | wc -c)
+	ok "about half of the sectors were written: $((torn / 512)) of 256" \
+	    test $((torn % 512)) -eq 0 -a "$torn" -ge $((512 * 80)) -a \
+	    "$torn" -le $((512 * 176))
+	ok "a name that was not synced is gone" \
+	    test ! -e "$RAFT_LAB/$id.disk/data/unsynced"
+	rm -f "$probe"
+	ok "writes go on" more 20
+done
+end_writers
+nothing_lost "torn sectors"
+
 writers 2 q
 more 20
 for id in 1 2 3; do

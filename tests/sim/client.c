@@ -24,6 +24,7 @@ struct client {
 	bool delivered;	 /* its request has reached the server */
 	uint32_t life;	 /* of that server */
 	uint32_t token;	 /* of the next operation */
+	bool timed;	 /* a timer is set, for this operation or before it */
 };
 
 /* A request or an answer on its way. */
@@ -323,6 +324,15 @@ choose_kind(struct sim *sim)
 	return OP_GET;
 }
 
+/* One timer a client, which goes on for as long as it finds an operation:
+ * most of these are over long before their limit. */
+static void
+late_in(struct sim *sim, unsigned i, uint64_t wait)
+{
+	sim->clients->client[i].timed = true;
+	sim_at(sim, wait, EV_CLIENT_LATE, i, 0, 0);
+}
+
 static void
 on_next(struct sim *sim, const struct event *ev)
 {
@@ -353,8 +363,8 @@ on_next(struct sim *sim, const struct event *ev)
 	p.data = sim_must(malloc(p.len));
 	memcpy(p.data, cs->buf.data, p.len);
 	sim_at(sim, delay(sim), EV_CLIENT_CALL, ev->who, packet_new(cs, p), 0);
-	sim_at(sim, sim->conf.client_timeout_ms * SIM_MS, EV_CLIENT_LATE,
-	    ev->who, op->id, 0);
+	if (!c->timed)
+		late_in(sim, ev->who, sim->conf.client_timeout_ms * SIM_MS);
 }
 
 static void
@@ -395,9 +405,17 @@ static void
 on_late(struct sim *sim, const struct event *ev)
 {
 	struct client *c = &sim->clients->client[ev->who];
+	uint64_t limit;
 
-	if (c->op != ev->a)
+	c->timed = false;
+	if (c->op == 0)
 		return;
+	limit = clients_op(sim, c->op)->invoked +
+		sim->conf.client_timeout_ms * SIM_MS;
+	if (limit > sim->now) {
+		late_in(sim, ev->who, limit - sim->now);
+		return;
+	}
 	mark(MARK_OP_LATE);
 	disconnect(sim, ev->who, true);
 	finish(sim, ev->who, OUTCOME_UNKNOWN);

@@ -10,12 +10,10 @@
 #include <string.h>
 
 #include "raftctl/frame.h"
-#include "raftd/chunk.h"
-#include "raftd/message.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
+#include "tests/sim/wire.h"
 
-#define FRAME_LEN_MAX (WIRE_VALUE_LEN_MAX + WIRE_OVERHEAD_MAX)
 #define SLOTS_MAX 65536 /* datagrams on the way */
 #define REPLAY_MAX 256	/* old messages kept for replay */
 
@@ -72,7 +70,8 @@ net_init(struct sim *sim)
 		for (unsigned k = 0; k < SIM_SERVERS_MAX; k++) {
 			n->link[i][k].from = i;
 			n->link[i][k].to = k;
-			frame_reader_init(&n->link[i][k].reader, FRAME_LEN_MAX);
+			frame_reader_init(
+			    &n->link[i][k].reader, WIRE_FRAME_LEN_MAX);
 		}
 	}
 	sim->net = n;
@@ -264,7 +263,7 @@ on_dial(struct sim *sim, struct link *l)
 	l->last_at = 0;
 	link_empty(l);
 	frame_reader_release(&l->reader);
-	frame_reader_init(&l->reader, FRAME_LEN_MAX);
+	frame_reader_init(&l->reader, WIRE_FRAME_LEN_MAX);
 	mark(MARK_LINK_UP);
 	host_peer_linked(to->host, from->id, server_time(to));
 	host_link_up(from->host, to->id);
@@ -295,123 +294,6 @@ net_server_down(struct sim *sim, unsigned number, bool power)
 }
 
 /* ---- sending ------------------------------------------------------------ */
-
-/*
- * One message at the start of data: its length, 0 if it is not whole or not
- * one that this protocol has.  *raft_type: of a Raft message, else 0.
- */
-static size_t
-judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
-    struct raft_msg *m, uint32_t *group)
-{
-	static struct raft_msg unused;
-	struct mp_scan scan;
-	struct mp_span records;
-	struct forward fwd;
-	struct answer ans;
-	struct chunk chunk;
-	struct chunk_ack ack;
-	uint32_t g;
-	size_t n;
-
-	*raft_type = 0;
-	mp_scan_init(&scan, FRAME_LEN_MAX, 0);
-	if (mp_scan_feed(&scan, data, len, &n) != 1 ||
-	    frame_parse(data, n, frame) < 0 || frame->type != FRAME_NOTIFY)
-		return 0;
-	if (m == NULL)
-		m = &unused;
-	if (group == NULL)
-		group = &g;
-	if (mp_span_eq(frame->method, "forward"))
-		return forward_read(frame, &fwd) == 0 ? n : 0;
-	if (mp_span_eq(frame->method, "answer"))
-		return answer_read(frame, &ans) == 0 ? n : 0;
-	if (mp_span_eq(frame->method, "snapshot"))
-		return chunk_read(frame, &chunk) == 0 ? n : 0;
-	if (mp_span_eq(frame->method, "snapshot.ack"))
-		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
-	if (message_read(frame, 1, 2, group, m, &records) < 0)
-		return 0;
-	*raft_type = m->type;
-	return n;
-}
-
-/* Whole messages only: false when some byte of it must be refused. */
-static bool
-is_valid(const uint8_t *data, size_t len)
-{
-	struct frame frame;
-	int type;
-
-	while (len > 0) {
-		size_t n = judge(data, len, &frame, &type, NULL, NULL);
-
-		if (n == 0)
-			return false;
-		data += n;
-		len -= n;
-	}
-	return true;
-}
-
-/*
- * The length of a message that begins with an append's words, else 0: its
- * checksums cost more than all else, and its receiver looks at them anyway.
- */
-static size_t
-append_len(const uint8_t *data, size_t len)
-{
-	static const uint8_t head[] = {
-	    0x93, 2, 0xa6, 'a', 'p', 'p', 'e', 'n', 'd'};
-	struct mp_scan scan;
-	size_t n;
-
-	if (len < sizeof(head) || memcmp(data, head, sizeof(head)) != 0)
-		return 0;
-	mp_scan_init(&scan, FRAME_LEN_MAX, 0);
-	return mp_scan_feed(&scan, data, len, &n) == 1 ? n : 0;
-}
-
-/* The checker reads what leaves; forwards and answers: *stream_only. */
-static void
-inspect(struct sim *sim, unsigned from, unsigned to, const uint8_t *data,
-    size_t len, bool *stream_only)
-{
-	static struct raft_msg m;
-	struct frame frame;
-	uint32_t group = 0;
-	int type;
-
-	*stream_only = false;
-	while (len > 0) {
-		size_t n =
-		    sim->event_count % 16 != 0 ? append_len(data, len) : 0;
-
-		if (n > 0) {
-			mark(MARK_APPEND_UNREAD);
-			data += n;
-			len -= n;
-			continue;
-		}
-		n = judge(data, len, &frame, &type, &m, &group);
-		if (n == 0) {
-			sim_fail(
-			    sim, "s%u sends what no peer may send", from + 1);
-			return;
-		}
-		sim_say_more(sim, "s%u -> s%u %.*s %d term %" PRIu64 " %zu",
-		    from + 1, to + 1, (int)frame.method.len,
-		    (const char *)frame.method.p, type, m.term, n);
-		if (type != 0)
-			check_sent(sim->server[from], to, &m, group);
-		else if (!mp_span_eq(frame.method, "snapshot") &&
-			 !mp_span_eq(frame.method, "snapshot.ack"))
-			*stream_only = true;
-		data += n;
-		len -= n;
-	}
-}
 
 static void
 deliver_at(struct sim *sim, struct link *l, uint64_t at)
@@ -560,7 +442,7 @@ net_send(struct sim *sim, unsigned from, uint64_t to_id,
 		at += pieces[i].len;
 	}
 	sim_trace_bytes(sim, data, len);
-	inspect(sim, from, to->number, data, len, &stream_only);
+	stream_only = wire_inspect(sim, from, to->number, data, len);
 	if (sim->conf.datagram)
 		datagram_send(sim, l, data, len, stream_only);
 	else
@@ -670,7 +552,6 @@ on_datagram(struct sim *sim, const struct event *ev)
 	struct link *l = link_of(sim, d.from, d.to);
 	struct server *to = sim->server[d.to];
 	struct frame frame;
-	int type;
 
 	if (server_park(to, ev))
 		return;
@@ -680,11 +561,11 @@ on_datagram(struct sim *sim, const struct event *ev)
 	    server_up(to)) {
 		check_heard(to, d.from);
 		for (size_t at = 0; at < d.len;) {
-			size_t k = judge(
-			    d.data + at, d.len - at, &frame, &type, NULL, NULL);
+			size_t k = wire_frame(d.data + at, d.len - at, &frame);
 
 			/* What rests on the stream does not outlive it. */
-			if (k == 0 || (type == 0 && d.gen != l->gen))
+			if (k == 0 ||
+			    (d.gen != l->gen && !wire_is_raft(&frame)))
 				break;
 			if (host_peer_message(
 				to->host, sim->server[d.from]->id, &frame) < 0)
@@ -815,7 +696,7 @@ net_garbage(struct sim *sim, unsigned from, unsigned to)
 	}
 	/* Bytes that a changed message still makes a valid one of are not
 	 * what the protocol promises to notice: TCP's own checksum is. */
-	if (is_valid(copy, s->len)) {
+	if (wire_is_valid(copy, s->len)) {
 		free(copy);
 		return;
 	}

@@ -1,5 +1,5 @@
 /*
- * run.c - many runs, each in a process of its own.
+ * run.c - many runs, in a process beside this one.
  */
 #include "tests/sim/run.h"
 
@@ -21,6 +21,24 @@
 #include "tests/sim/sim.h"
 
 #define RUN_CPU_MAX_S 120 /* of one seed: more is a loop without end */
+
+/* Seeds of one process.  A leak is found when it ends: then one seed each. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WORKER_RUNS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WORKER_RUNS 1
+#endif
+#endif
+#ifndef WORKER_RUNS
+#define WORKER_RUNS 250
+#endif
+
+struct worker {
+	pid_t pid; /* 0: none */
+	int to, from;
+	unsigned runs;
+};
 
 static double
 cpu_now(int who)
@@ -54,76 +72,157 @@ run_here(const struct swarm_options *o, unsigned verbose, struct run_result *r)
 	r->cpu_s = cpu_now(RUSAGE_SELF) - start;
 }
 
-static void
-child(const struct swarm_options *o, unsigned verbose, int fd)
+/* ---- a process that runs seeds ------------------------------------------- */
+
+/* Both: false when the other side is gone. */
+static bool
+put_all(int fd, const void *data, size_t len)
 {
-	struct rlimit limit = {RUN_CPU_MAX_S, RUN_CPU_MAX_S};
-	struct rlimit no_core = {0, 0};
-	struct run_result r;
-	const char *p = (const char *)&r;
-	size_t left = sizeof(r);
+	const char *p = data;
 
-	(void)setrlimit(RLIMIT_CPU, &limit);
-	(void)setrlimit(RLIMIT_CORE, &no_core);
-	run_here(o, verbose, &r);
-	fflush(stdout);
-	while (left > 0) {
-		ssize_t n = write(fd, p, left);
-
-		if (n <= 0)
-			_exit(70);
-		p += n;
-		left -= (size_t)n;
-	}
-	exit(0); /* not _exit: the leak checker speaks at exit */
-}
-
-void
-run_child(const struct swarm_options *o, unsigned verbose, struct run_result *r)
-{
-	int fd[2], status;
-	size_t got = 0;
-	pid_t pid;
-
-	fflush(stdout);
-	if (pipe(fd) < 0)
-		err(71, "pipe");
-	pid = fork();
-	if (pid < 0)
-		err(71, "fork");
-	if (pid == 0) {
-		close(fd[0]);
-		child(o, verbose, fd[1]);
-	}
-	close(fd[1]);
-	while (got < sizeof(*r)) {
-		ssize_t n = read(fd[0], (char *)r + got, sizeof(*r) - got);
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			break;
-		got += (size_t)n;
+			return false;
+		p += n;
+		len -= (size_t)n;
 	}
-	close(fd[0]);
-	while (waitpid(pid, &status, 0) < 0)
+	return true;
+}
+
+static bool
+get_all(int fd, void *data, size_t len)
+{
+	char *p = data;
+
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* One seed after the other, as they come. */
+static void
+worker(int in, int out, unsigned verbose)
+{
+	static struct swarm_options o;
+	struct rlimit no_core = {0, 0};
+	struct run_result r;
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	while (get_all(in, &o, sizeof(o))) {
+		rlim_t until = (rlim_t)cpu_now(RUSAGE_SELF) + RUN_CPU_MAX_S;
+		struct rlimit limit = {until, RLIM_INFINITY};
+
+		(void)setrlimit(RLIMIT_CPU, &limit);
+		run_here(&o, verbose, &r);
+		fflush(stdout);
+		if (!put_all(out, &r, sizeof(r)))
+			_exit(70);
+	}
+	exit(0); /* not _exit: the leak checker speaks at exit */
+}
+
+static void
+worker_start(struct worker *w, unsigned verbose)
+{
+	int to[2], from[2];
+
+	fflush(stdout);
+	if (pipe(to) < 0 || pipe(from) < 0)
+		err(71, "pipe");
+	w->pid = fork();
+	if (w->pid < 0)
+		err(71, "fork");
+	if (w->pid == 0) {
+		close(to[1]);
+		close(from[0]);
+		worker(to[0], from[1], verbose);
+	}
+	close(to[0]);
+	close(from[1]);
+	w->to = to[1];
+	w->from = from[0];
+	w->runs = 0;
+}
+
+/* Its wait status. */
+static int
+worker_end(struct worker *w)
+{
+	int status = 0;
+
+	if (w->pid == 0)
+		return 0;
+	close(w->to);
+	close(w->from);
+	while (waitpid(w->pid, &status, 0) < 0)
 		if (errno != EINTR)
 			err(71, "waitpid");
-	if (got < sizeof(*r))
-		*r = (struct run_result){.failed = true};
-	if (WIFSIGNALED(status)) {
-		r->failed = true;
+	w->pid = 0;
+	return status;
+}
+
+static void
+died(struct run_result *r, int status)
+{
+	r->failed = true;
+	if (WIFSIGNALED(status))
 		snprintf(r->failure, sizeof(r->failure), "died of signal %d%s",
 		    WTERMSIG(status),
 		    WTERMSIG(status) == SIGABRT	  ? " (assertion)"
 		    : WTERMSIG(status) == SIGXCPU ? " (no end)"
 						  : "");
-	} else if (got < sizeof(*r) || WEXITSTATUS(status) != 0) {
-		r->failed = true;
+	else
 		snprintf(r->failure, sizeof(r->failure),
 		    "exit status %d (a sanitizer's finding?)",
 		    WEXITSTATUS(status));
+}
+
+/*
+ * One run in w.  A process has many seeds, so that its memory is faulted in
+ * once and not once a seed; how it ends is the last one's failure.
+ */
+static void
+worker_run(struct worker *w, const struct swarm_options *o, unsigned verbose,
+    struct run_result *r)
+{
+	int status;
+
+	*r = (struct run_result){0};
+	if (w->pid == 0)
+		worker_start(w, verbose);
+	if (!put_all(w->to, o, sizeof(*o)) ||
+	    !get_all(w->from, r, sizeof(*r))) {
+		*r = (struct run_result){0};
+		died(r, worker_end(w));
+	} else if (++w->runs == WORKER_RUNS) {
+		status = worker_end(w);
+		if (status != 0)
+			died(r, status);
 	}
+}
+
+void
+run_child(const struct swarm_options *o, unsigned verbose, struct run_result *r)
+{
+	struct worker w = {.runs = 0};
+	int status;
+
+	worker_run(&w, o, verbose, r);
+	status = worker_end(&w);
+	if (status != 0 && !r->failed)
+		died(r, status);
 }
 
 void
@@ -188,55 +287,73 @@ on_failure(const struct run_plan *plan, struct swarm_options *o,
 		run_shrink(plan->program, o, r);
 }
 
+/*
+ * The seed once more, in a process that has done nothing else: now and then
+ * one that held, and always one that failed.
+ */
+static void
+run_again(const struct run_plan *plan, const struct swarm_options *o,
+    struct run_result *r)
+{
+	struct run_result again;
+
+	if (!r->failed && (plan->twice == 0 || o->seed % plan->twice != 0))
+		return;
+	run_child(o, 0, &again);
+	if (again.failed == r->failed && again.trace == r->trace)
+		return;
+	r->failed = true;
+	snprintf(r->failure, sizeof(r->failure),
+	    "two runs differ: trace %016" PRIx64 " and %016" PRIx64, r->trace,
+	    again.trace);
+}
+
+static void
+totals_add(struct totals *t, const struct run_result *r)
+{
+	t->seeds++;
+	t->ops += r->ops;
+	t->events += r->events;
+	t->hours += (double)r->simulated_ns / 3600e9;
+	t->cpu_s += r->cpu_s;
+	marks_add(r->marks);
+}
+
+static bool
+enough(const struct run_plan *plan, const struct totals *t)
+{
+	return (plan->count > 0 && t->seeds >= plan->count) ||
+	       (plan->hours > 0 && t->hours >= plan->hours) ||
+	       (plan->budget_s > 0 && t->cpu_s >= plan->budget_s) ||
+	       t->failures >= plan->keep_going;
+}
+
 int
 run_many(const struct run_plan *plan)
 {
 	struct swarm_options *o = malloc(sizeof(*o));
+	struct worker w = {.runs = 0};
 	struct totals t = {0};
-	static uint64_t marks_sum[MARK_COUNT];
 
 	if (o == NULL)
 		err(71, "malloc");
+	(void)signal(SIGPIPE, SIG_IGN); /* a worker that died says why */
+	marks_reset();
 	*o = plan->options;
-	for (;; o->seed++) {
-		struct run_result r, again;
+	for (; !enough(plan, &t); o->seed++) {
+		struct run_result r;
 
-		if (plan->count > 0 && t.seeds >= plan->count)
-			break;
-		if (plan->hours > 0 && t.hours >= plan->hours)
-			break;
-		if (plan->budget_s > 0 && t.cpu_s >= plan->budget_s)
-			break;
-		run_child(o, 0, &r);
-		if (!r.failed && plan->twice > 0 &&
-		    o->seed % plan->twice == 0) {
-			run_child(o, 0, &again);
-			if (again.trace != r.trace) {
-				r.failed = true;
-				snprintf(r.failure, sizeof(r.failure),
-				    "two runs differ: trace %016" PRIx64
-				    " and %016" PRIx64,
-				    r.trace, again.trace);
-			}
-		}
-		t.seeds++;
-		t.ops += r.ops;
-		t.events += r.events;
-		t.hours += (double)r.simulated_ns / 3600e9;
-		t.cpu_s += r.cpu_s;
-		for (int i = 0; i < MARK_COUNT; i++)
-			marks_sum[i] += r.marks[i];
+		worker_run(&w, o, 0, &r);
+		totals_add(&t, &r);
+		run_again(plan, o, &r);
 		if (r.failed) {
 			struct swarm_options copy = *o;
 
 			t.failures++;
 			on_failure(plan, &copy, &r);
-			if (t.failures >= plan->keep_going)
-				break;
 		}
 	}
-	marks_reset();
-	marks_add(marks_sum);
+	(void)worker_end(&w);
 	report(&t, plan);
 	free(o);
 	return t.failures > 0 ? 1 : 0;

@@ -1,7 +1,7 @@
 /*
- * run.h - many runs: each seed in a process of its own, so that an assertion
- * of the code under test, or a loop without end, is a finding like any
- * other; and the shrinking of a seed that failed.
+ * run.h - many runs, in processes of their own, so that an assertion of the
+ * code under test, or a loop without end, is a finding like any other; and
+ * the shrinking of a seed that failed.
  */
 #ifndef TESTS_SIM_RUN_H
 #define TESTS_SIM_RUN_H

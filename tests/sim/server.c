@@ -14,7 +14,8 @@
 #include "tests/sim/client.h"
 #include "tests/sim/net.h"
 
-#define IDLE_MS 5	 /* without jobs, before storage tidies up */
+#define IDLE_MS 5  /* without jobs, before storage prepares a segment */
+#define MARK_MS 20 /* the same, before it writes a mark: as storage.c does */
 #define PREPARE_MAX 4096 /* pieces of work for one segment */
 
 /* ---- time --------------------------------------------------------------- */
@@ -62,6 +63,7 @@ server_clock_drift(struct server *s, int64_t ppm)
 /* ---- what the host asks for --------------------------------------------- */
 
 static void batch_start(struct server *);
+static void turns_forget(struct server *);
 
 static void
 env_store_submit(void *ctx, struct store_job *job)
@@ -248,6 +250,7 @@ on_store(struct server *s)
 		STAILQ_INSERT_TAIL(&s->done, s->batch[i], link);
 	}
 	s->batch_count = 0;
+	s->worked_at = s->sim->now;
 	delay = prng_exp(&s->store_prng, s->sim->conf.turn_us * SIM_US);
 	sim_at(s->sim, delay, EV_STORED, s->number, 0, s->life);
 	batch_start(s);
@@ -281,6 +284,7 @@ on_stored(struct server *s)
 static void
 on_store_idle(struct server *s)
 {
+	uint64_t mark_at = s->worked_at + MARK_MS * SIM_MS;
 	int more = 1;
 
 	s->idle_queued = false;
@@ -290,7 +294,13 @@ on_store_idle(struct server *s)
 		more = wal_prepare(host_wal(s->host));
 	if (more == -ENOSPC)
 		mark(MARK_STORE_NOSPACE);
-	(void)wal_mark(host_wal(s->host));
+	if (s->sim->now >= mark_at) {
+		(void)wal_mark(host_wal(s->host));
+		return;
+	}
+	s->idle_queued = true;
+	sim_at(s->sim, mark_at - s->sim->now, EV_STORE_IDLE, s->number, 0,
+	    s->life);
 }
 
 bool
@@ -485,7 +495,7 @@ server_start(struct server *s)
 		return;
 	}
 	s->state = SERVER_UP;
-	s->turn_at = UINT64_MAX;
+	turns_forget(s);
 	sim_say(sim, "s%u started, life %u", s->number + 1, s->life);
 	mark(MARK_SERVER_STARTED);
 	check_started(s);
@@ -547,7 +557,7 @@ server_crash(struct server *s, bool power, bool midwrite)
 	simdisk_freeze(s->disk);
 	s->state = SERVER_DOWN;
 	s->idle_queued = false;
-	s->turn_token++;
+	turns_forget(s);
 	server_resume(s);
 	check_crashed(s, power);
 	jobs_return(s);
@@ -568,7 +578,7 @@ stopped(struct server *s)
 	mark(MARK_SERVER_STOPPED);
 	s->state = SERVER_DOWN;
 	s->idle_queued = false;
-	s->turn_token++;
+	turns_forget(s);
 	check_crashed(s, false);
 	jobs_return(s);
 	host_close(s->host);
@@ -648,23 +658,47 @@ server_free(struct server *s)
 
 /* ---- turns -------------------------------------------------------------- */
 
+/* Input waits for at most one turn that comes soon. */
 static void
-turn_at(struct server *s, uint64_t delay)
+turn_in(struct server *s, uint64_t delay)
 {
-	uint64_t at;
-
-	if (__builtin_add_overflow(s->sim->now, delay, &at) || at >= s->turn_at)
+	if (s->turn_soon)
 		return;
-	s->turn_at = at;
+	s->turn_soon = true;
 	s->turn_token++;
 	sim_at(s->sim, delay, EV_TURN, s->number, s->turn_token, 0);
+}
+
+/*
+ * The host's own deadline.  It moves on with most turns, and the event that
+ * stands for it does not: when that one comes early, it is set anew.
+ */
+static void
+timer_set(struct server *s, uint64_t at)
+{
+	s->timer_at = at;
+	if (at >= s->timer_queued)
+		return;
+	s->timer_queued = at;
+	s->timer_token++;
+	sim_at(s->sim, at - s->sim->now, EV_TIMER, s->number, s->timer_token,
+	    s->life);
+}
+
+static void
+turns_forget(struct server *s)
+{
+	s->turn_soon = false;
+	s->turn_token++;
+	s->timer_token++;
+	s->timer_at = s->timer_queued = UINT64_MAX;
 }
 
 void
 server_wake(struct server *s)
 {
 	if (s->state == SERVER_UP)
-		turn_at(s, s->sim->conf.turn_us * SIM_US);
+		turn_in(s, s->sim->conf.turn_us * SIM_US);
 }
 
 static void
@@ -674,7 +708,8 @@ on_turn(struct server *s)
 	struct host_time t = server_time(s);
 	uint64_t deadline, wait;
 
-	s->turn_at = UINT64_MAX;
+	s->turn_soon = false;
+	s->turn_token++;
 	deadline = host_turn(s->host, t);
 	check_turn(s);
 	if (s->fatal != 0) {
@@ -696,17 +731,31 @@ on_turn(struct server *s)
 		return;
 	}
 	if (host_busy(s->host)) {
-		turn_at(s, sim->conf.turn_us * SIM_US);
+		turn_in(s, sim->conf.turn_us * SIM_US);
 		return;
 	}
-	if (deadline == UINT64_MAX)
+	if (deadline == UINT64_MAX) {
+		s->timer_at = UINT64_MAX;
 		return;
+	}
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /
 			  (uint64_t)(1000000 + s->drift_ppm)) +
 	       1;
-	turn_at(s, wait);
+	if (__builtin_add_overflow(sim->now, wait, &wait))
+		wait = UINT64_MAX; /* never */
+	timer_set(s, wait);
+}
+
+static void
+on_timer(struct server *s)
+{
+	s->timer_queued = UINT64_MAX;
+	if (s->sim->now >= s->timer_at)
+		on_turn(s);
+	else
+		timer_set(s, s->timer_at);
 }
 
 void
@@ -733,6 +782,10 @@ server_event(struct sim *sim, const struct event *ev)
 	switch ((enum what)ev->what) {
 	case EV_TURN:
 		on_turn(s);
+		break;
+	case EV_TIMER:
+		if (ev->a == s->timer_token)
+			on_timer(s);
 		break;
 	case EV_STORE:
 		if (ev->a == s->batch_token)

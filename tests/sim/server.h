@@ -41,7 +41,9 @@ struct server {
 	struct host *host;
 	struct prng store_prng, crash_prng, clock_prng;
 	/* turns */
-	uint64_t turn_token, turn_at;
+	bool turn_soon;
+	uint64_t turn_token;
+	uint64_t timer_at, timer_queued, timer_token;
 	uint64_t start_token;
 	uint64_t paused_until; /* 0: it runs */
 	struct event *parked;  /* while it is paused */
@@ -55,6 +57,7 @@ struct server {
 	unsigned batch_count, jobs_out;
 	uint64_t batch_token;
 	bool idle_queued;
+	uint64_t worked_at; /* the latest batch was done */
 	uint64_t stalled_until;
 	/* clock */
 	uint64_t clock_base, clock_synced_at;

@@ -307,6 +307,7 @@ dispatch(struct sim *sim, const struct event *ev)
 {
 	switch ((enum what)ev->what) {
 	case EV_TURN:
+	case EV_TIMER:
 	case EV_STORE:
 	case EV_STORED:
 	case EV_STORE_IDLE:

@@ -34,6 +34,7 @@
 
 enum what {
 	EV_TURN,	 /* who: server, a: token */
+	EV_TIMER,	 /* who: server, a: token; b: life */
 	EV_STORE,	 /* the batch in work is done; b: life */
 	EV_STORED,	 /* its completions reach the host; b: life */
 	EV_STORE_IDLE,	 /* nothing to write for a while; b: life */
@@ -48,7 +49,7 @@ enum what {
 	EV_CLIENT,	 /* who: client: next operation */
 	EV_CLIENT_CALL,	 /* request reaches its server; a: operation */
 	EV_CLIENT_REPLY, /* a: slot of the message */
-	EV_CLIENT_LATE,	 /* time limit of operation a */
+	EV_CLIENT_LATE,	 /* who: client: has its operation been too long? */
 	EV_NEMESIS,	 /* next step */
 	EV_UNDO,	 /* who, a, b: the nemesis' own */
 	EV_PHASE,	 /* a: enum phase */

@@ -146,7 +146,7 @@ draw_cluster(struct swarm *s, struct prng *p)
 	s->inflight_bytes_max = ONE_OF(p, 4096, 65536, 1 << 20, 8 << 20);
 	s->uncommitted_bytes_max = ONE_OF(p, 65536, 1 << 20, 64 << 20);
 	s->cache_bytes_max = ONE_OF(p, 4096, 65536, 1 << 20, 16 << 20);
-	s->segment_size = ONE_OF(p, 65536, 65536, 131072, 1 << 20);
+	s->segment_size = ONE_OF(p, 65536, 65536, 131072, 1 << 18);
 	s->ids = prng_below(p, 4) == 0;
 	s->victims = prng_below(p, 1u << 31);
 	s->snapshot_entries = ONE_OF(p, 0, 20, 100, 500);
@@ -215,8 +215,8 @@ bound_work(struct swarm *s)
 {
 	uint64_t ops_max = 30000, least_us;
 
-	if (s->duration_ms > s->nemesis_ms * 400)
-		s->duration_ms = s->nemesis_ms * 400;
+	if (s->duration_ms > s->nemesis_ms * 200)
+		s->duration_ms = s->nemesis_ms * 200;
 	least_us = s->duration_ms * 1000 * s->clients / ops_max;
 	if (s->think_us < least_us)
 		s->think_us = least_us;
@@ -233,10 +233,6 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_network(s, &p);
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
-	/* Off unless asked for, as in raftd.conf(5): a log that is cut may be
-	 * taken for damaged after a power cut (--profile beyond). */
-	if (o->profile == 0)
-		s->snapshot_entries = 0;
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {

@@ -70,6 +70,16 @@ boot_read(void)
 	return (int64_t)id.boot;
 }
 
+static uint64_t
+boots_missed(void)
+{
+	struct identity id = {.boots_missed = 99};
+	struct errtext et;
+
+	ck_assert_int_eq(identity_read(&disk, &id, &et), 0);
+	return id.boots_missed;
+}
+
 static void
 poke(uint64_t offset, uint8_t mask)
 {
@@ -148,6 +158,19 @@ START_TEST(test_damage_in_one_copy_falls_back)
 }
 END_TEST
 
+START_TEST(test_a_boot_may_stand_in_the_copy_that_is_damaged)
+{
+	must_write(1);
+	must_write(2);
+	ck_assert_uint_eq(boots_missed(), 0);
+	poke(100, 1);
+	ck_assert_int_eq(boot_read(), 1);
+	ck_assert_uint_eq(boots_missed(), 1);
+	poke(100, 1);
+	ck_assert_uint_eq(boots_missed(), 0);
+}
+END_TEST
+
 START_TEST(test_both_copies_damaged_is_final)
 {
 	struct errtext et = {""};
@@ -182,9 +205,36 @@ END_TEST
 START_TEST(test_newer_format_is_refused)
 {
 	must_write(1);
-	sample.format = IDENTITY_FORMAT + 1;
+	sample.format = IDENTITY_FORMAT_MAX + 1;
 	must_write(2);
 	ck_assert_int_eq(boot_read(), -EBADMSG);
+}
+END_TEST
+
+START_TEST(test_former_ids_are_kept)
+{
+	uint8_t first[IDENTITY_ID_LEN], next[IDENTITY_ID_LEN];
+	struct identity id;
+	struct errtext et;
+
+	must_write(1);
+	memcpy(first, sample.cluster, sizeof(first));
+	for (unsigned i = 1; i <= IDENTITY_FORMERS_MAX + 1; i++) {
+		memset(next, (int)i, sizeof(next));
+		ck_assert(!identity_was(&sample, next));
+		identity_renew(&sample, next, i);
+		ck_assert_int_eq(identity_write(&disk, &sample, &et), 0);
+		ck_assert_int_eq(identity_read(&disk, &id, &et), 0);
+		ck_assert_uint_eq(id.epoch, i);
+		ck_assert_uint_eq(id.format, IDENTITY_FORMAT_RECOVERED);
+		ck_assert_mem_eq(id.cluster, next, sizeof(next));
+		/* The oldest is forgotten when there is no room. */
+		ck_assert(
+		    identity_was(&id, first) == (i <= IDENTITY_FORMERS_MAX));
+		ck_assert(!identity_was(&id, next));
+	}
+	memset(next, IDENTITY_FORMERS_MAX, sizeof(next));
+	ck_assert(identity_was(&id, next));
 }
 END_TEST
 
@@ -201,9 +251,11 @@ main(void)
 	tcase_add_test(t, test_written_identity_reads_back);
 	tcase_add_test(t, test_update_spares_the_copy_that_counts);
 	tcase_add_test(t, test_damage_in_one_copy_falls_back);
+	tcase_add_test(t, test_a_boot_may_stand_in_the_copy_that_is_damaged);
 	tcase_add_test(t, test_both_copies_damaged_is_final);
 	tcase_add_test(t, test_every_truncation_is_survived);
 	tcase_add_test(t, test_newer_format_is_refused);
+	tcase_add_test(t, test_former_ids_are_kept);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

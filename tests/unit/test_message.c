@@ -134,6 +134,52 @@ append_of(struct mp_buf *records, uint64_t prev, struct raft_msg *out)
 	return rc;
 }
 
+/* Any bit of what stands in b changed: not the same message any more. */
+static void
+assert_flips_are_seen(struct mp_buf *b, size_t len)
+{
+	struct raft_msg m;
+	struct mp_span records;
+	struct frame f;
+	uint32_t group;
+
+	for (size_t i = 0; i < len * 8; i++) {
+		b->data[i / 8] ^= (uint8_t)(1 << i % 8);
+		ck_assert(frame_parse(b->data, b->len, &f) < 0 ||
+			  mp_scan(f.params.p, f.params.len) < 0 ||
+			  message_read(&f, 7, 9, &group, &m, &records) < 0);
+		b->data[i / 8] ^= (uint8_t)(1 << i % 8);
+	}
+}
+
+START_TEST(test_a_flipped_bit_in_a_message_is_refused)
+{
+	struct raft_msg m = {.term = 1u << 20}, back;
+	struct mp_buf b;
+	uint32_t group;
+
+	mp_buf_init(&b);
+	for (int t = 1; t < RAFT_MSG_TYPE_COUNT; t++) {
+		m.type = (enum raft_msg_type)t;
+		if (t == RAFT_APPEND || t == RAFT_SNAPSHOT)
+			continue;
+		mp_buf_reset(&b);
+		message_put(&b, 3, &m);
+		assert_flips_are_seen(&b, b.len);
+	}
+	/* The length of the records is known from the records. */
+	m.type = RAFT_APPEND;
+	m.u.append.prev_index = 70000;
+	m.u.append.prev_term = 3;
+	m.u.append.commit = 69999;
+	mp_buf_reset(&b);
+	message_put_append(&b, 3, &m, 0);
+	ck_assert_int_eq(reread(&b, &group, &back), 0);
+	assert_flips_are_seen(&b, b.len - 5);
+	mp_buf_release(&b);
+}
+END_TEST
+
 START_TEST(test_append_tells_its_runs_and_configurations)
 {
 	struct config_entry e = {.config = {.count = 2}};
@@ -247,14 +293,24 @@ START_TEST(test_forward_and_answer_survive_the_way)
 		      a2;
 	struct frame fr;
 	struct mp_buf b;
+	uint32_t group;
 
 	mp_buf_init(&b);
+	removed_put(&b, 70000);
+	ck_assert_int_eq(frame_parse(b.data, b.len, &fr), 0);
+	ck_assert_int_eq(removed_read(&fr, &group), 0);
+	ck_assert_uint_eq(group, 70000);
+	b.data[b.len - 6] ^= 1;
+	ck_assert_int_eq(removed_read(&fr, &group), -EPROTO);
+	mp_buf_reset(&b);
 	forward_put(&b, &f);
 	ck_assert_int_eq(frame_parse(b.data, b.len, &fr), 0);
 	ck_assert_int_eq(forward_read(&fr, &f2), 0);
 	ck_assert_uint_eq(f2.boot, 2);
 	ck_assert_uint_eq(f2.id, 3);
 	ck_assert(mp_span_eq(f2.call, "call"));
+	b.data[b.len - 6] ^= 1;
+	ck_assert_int_eq(forward_read(&fr, &f2), -EPROTO);
 	mp_buf_reset(&b);
 	answer_put(&b, &a);
 	ck_assert_int_eq(frame_parse(b.data, b.len, &fr), 0);
@@ -262,6 +318,8 @@ START_TEST(test_forward_and_answer_survive_the_way)
 	ck_assert_uint_eq(a2.id, a.id);
 	ck_assert_int_eq(a2.status, WIRE_BUSY);
 	ck_assert(mp_span_eq(a2.text, "why"));
+	b.data[b.len - 6] ^= 1;
+	ck_assert_int_eq(answer_read(&fr, &a2), -EPROTO);
 	/* A result that is no MessagePack never reaches a client. */
 	a.status = WIRE_OK;
 	a.result = mp_span("\xc1", 1);
@@ -282,6 +340,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, test_every_message_survives_the_way);
+	tcase_add_test(t, test_a_flipped_bit_in_a_message_is_refused);
 	tcase_add_test(t, test_append_tells_its_runs_and_configurations);
 	tcase_add_test(t, test_a_flipped_bit_in_an_entry_is_refused);
 	tcase_add_test(t, test_impossible_configurations_are_refused);
