@@ -110,7 +110,7 @@ state_new(struct state *s)
 	s->fsm->applied = 1;
 	s->meta.group = 1;
 	s->meta.index = s->meta.term = 1;
-	s->meta.stamp = s->fsm->time;
+	s->meta.stamp = s->meta.created_ms = s->fsm->time;
 	return 0;
 }
 
@@ -128,7 +128,6 @@ state_seal(struct state *s)
 {
 	digest_bytes(s->fsm, s->meta.digest);
 	s->meta.rev = kv_ops.rev(s->fsm);
-	s->meta.created_ms = wall_ms();
 }
 
 struct filling {
