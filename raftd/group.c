@@ -545,6 +545,15 @@ group_propose(struct group *g)
 }
 
 bool
+group_lease(struct group *g)
+{
+	struct host *h = g->host;
+	struct raft_time at = {h->env.clock(h->env.ctx)};
+
+	return raft_lease(g->raft, at);
+}
+
+bool
 group_tick(struct group *g)
 {
 	struct raft_event ev = {
@@ -584,6 +593,7 @@ group_read(struct group *g)
 {
 	struct raft_event ev = {
 	    .type = RAFT_EV_READ, .now = {g->host->now.mono_ns}};
+	bool leased = raft_lease(g->raft, ev.now);
 	struct request *r, *tmp;
 	struct raft_output *o;
 	uint64_t id = g->read_id + 1;
@@ -594,6 +604,14 @@ group_read(struct group *g)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind != REQUEST_QUERY)
 			continue;
+		r->asked_ns = ev.now.ns;
+		/* Looked at once more when it was read. */
+		if (r->leased && leased) {
+			r->index = g->commit;
+			dispatch_move(g, r, REQUEST_READY);
+			continue;
+		}
+		r->leased = false;
 		r->read_id = id;
 		dispatch_move(g, r, REQUEST_READING);
 		any = true;
@@ -686,6 +704,8 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	    .append_entries_max = opt->append_entries_max,
 	    .pre_vote = true,
 	    .check_quorum = true,
+	    .lease = opt->lease_drift_ppm != 0,
+	    .drift_ppm = opt->lease_drift_ppm,
 	    .unsafe_early_vote = opt->early_vote,
 	    .unsafe_no_joint = opt->no_joint};
 	struct raft_time now = {g->host->now.mono_ns};

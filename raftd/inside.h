@@ -140,6 +140,7 @@ struct group {
 	struct held_queue held;
 	unsigned held_count;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
+	uint64_t fresh_ns;  /* what is applied here is not older; 0 unknown */
 	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
@@ -249,6 +250,8 @@ void group_message(
     struct group *, struct raft_msg *, struct blob *, const uint8_t *records);
 void group_propose(struct group *);
 void group_read(struct group *);
+/* Does the lease hold, by the clock as it is at this moment? */
+bool group_lease(struct group *);
 void group_stored(struct group *, const struct store_job *);
 void group_refresh(struct group *);
 void group_flush_held(struct group *);

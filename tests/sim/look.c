@@ -205,7 +205,9 @@ look_contact(struct server *s, const struct raft_status *st)
 	uint64_t limit = sim->conf.election_us * SIM_US * 3;
 	unsigned heard = 1;
 
-	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+	/* Who does not know yet how late it is cannot know this either. */
+	if (st->role != RAFT_LEADER || s->stale_ns != 0 ||
+	    sim->now - sh->leader_since < limit)
 		return;
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		heard += i != s->number && sim->now - sh->heard[i] < limit;
