@@ -61,7 +61,7 @@ is "as its directory" "$(raftctl -j recover plan "$(client_of 5)" "$RAFT_LAB/4" 
 raftlab kill 5
 raftctl -j recover plan "$RAFT_LAB/4" "$RAFT_LAB/5" >"$T/plan"
 
-# ---- carried out --------------------------------------------------------------
+# ---- carried out ---------------------------------------------------------
 
 ok "without --write nothing is done" raftwal recover --plan "$T/plan" \
     --confirm "$cluster" "$RAFT_LAB/5"
@@ -83,7 +83,7 @@ is "in a new cluster" "$(raftctl status -j | jq -r '[.cluster, .epoch] |
 ok "no acknowledged write is lost" "$python" "$rpc" "$RAFT_ENDPOINTS" check \
     "$T"/acked.*
 
-# ---- who comes back -------------------------------------------------------------
+# ---- who comes back -------------------------------------------------------
 
 members() {
 	raftctl -t 5s members -j | jq -c -s 'map([.id, .voter])'
