@@ -680,6 +680,17 @@ net_cut(struct sim *sim, unsigned from, unsigned to, bool cut)
 	    back->from, link_key(back), back->gen);
 }
 
+/* What waits is not to wait for the end of the clogging. */
+static void
+unclog(struct sim *sim, struct link *l)
+{
+	if (l->clogged_until <= sim->now)
+		return;
+	l->clogged_until = 0;
+	l->deliver_queued = false;
+	deliver_at(sim, l, sim->now + delay(sim));
+}
+
 void
 net_heal(struct sim *sim)
 {
@@ -688,11 +699,7 @@ net_heal(struct sim *sim)
 			struct link *l = link_of(sim, i, k);
 
 			net_cut(sim, i, k, false);
-			if (l->clogged_until > sim->now) {
-				l->clogged_until = 0;
-				l->deliver_queued = false;
-				deliver_at(sim, l, sim->now + delay(sim));
-			}
+			unclog(sim, l);
 		}
 	}
 }
@@ -700,6 +707,10 @@ net_heal(struct sim *sim)
 void
 net_clog(struct sim *sim, unsigned from, unsigned to, uint64_t length)
 {
+	if (length == 0) {
+		unclog(sim, link_of(sim, from, to));
+		return;
+	}
 	mark(MARK_NET_CLOGGED);
 	link_of(sim, from, to)->clogged_until = sim->now + length;
 }
