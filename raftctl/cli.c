@@ -26,12 +26,15 @@ static const struct command commands[] = {
 	cmd_del_options},
     {"ls", "[PREFIX]", "list keys in order", cmd_ls, cmd_ls_options},
     {"incr", "KEY [N]", "add to a number and print it", cmd_incr,
-	cmd_write_options},
+	cmd_incr_options},
     {"edit", "KEY", "change a value in an editor", cmd_edit, cmd_none_options},
     {"txn", "[FILE|-]", "compare, then do one of two things", cmd_txn,
 	cmd_write_options},
     {"watch", "KEY [-- COMMAND...]", "changes as they happen", cmd_watch,
 	cmd_watch_options},
+    {"lease", "grant TIME | ls | show ID | renew ID | revoke ID",
+	"what goes away by itself unless it is renewed", cmd_lease,
+	cmd_lease_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,
@@ -513,6 +516,27 @@ cli_put_write_options(
 	(void)snprintf(session, sizeof(session), "id:%s", request_id);
 	mp_put_kv_str(b, "session", session);
 	mp_put_kv_u64(b, "seq", 1);
+}
+
+int
+cli_take_if_lock(struct cli *cli, const char *arg, struct cli_if_lock *l)
+{
+	const char *at = strrchr(arg, '=');
+
+	if (at == NULL || at == arg || units_u64(at + 1, &l->token) < 0)
+		return cli_usage(cli, "--if-lock is NAME=TOKEN, not '%s'", arg);
+	l->name = arg;
+	l->name_len = (size_t)(at - arg);
+	return -1;
+}
+
+void
+cli_put_if_lock(struct mp_buf *b, const struct cli_if_lock *l)
+{
+	if (l->name == NULL)
+		return;
+	mp_put_kv_bin(b, "if_lock", l->name, l->name_len);
+	mp_put_kv_u64(b, "if_token", l->token);
 }
 
 enum wire_status

@@ -126,16 +126,31 @@ const struct cli_option cmd_put_options[] = {
     {"if-rev", 0, "N", "only if N changed the key last; 0: if absent"},
     {"if-value", 0, "VALUE", "only if this is its value"},
     {"if-changed", 0, NULL, "no new revision if it has this value already"},
+    {"if-lock", 0, "NAME=TOKEN", "only while the lock is held with this token"},
     {"append", 0, NULL, "behind the value that is there"},
+    {"ttl", 0, "TIME", "the key goes away after so long"},
+    {"lease", 0, "ID", "the key goes away with this lease"},
     {"raw-value", 0, NULL, "take '-' and '@FILE' as they are"},
     {"request-id", 0, "ID", "once only under this name, however often asked"},
     {0},
 };
-enum { IF_ABSENT, IF_REV, IF_VALUE, IF_CHANGED, APPEND, RAW_VALUE, REQUEST_ID };
+enum {
+	IF_ABSENT,
+	IF_REV,
+	IF_VALUE,
+	IF_CHANGED,
+	IF_LOCK,
+	APPEND,
+	TTL,
+	LEASE,
+	RAW_VALUE,
+	REQUEST_ID
+};
 
 struct put_args {
-	bool if_absent, if_changed, append, raw_value, has_rev;
-	uint64_t if_rev;
+	bool if_absent, if_changed, append, raw_value, has_rev, has_lease;
+	uint64_t if_rev, ttl_ms, lease;
+	struct cli_if_lock if_lock;
 	const char *if_value;
 	const char *key, *value;
 	const char *request_id;
@@ -160,8 +175,23 @@ take_put_option(struct cli *cli, int option, struct put_args *a)
 	case IF_CHANGED:
 		a->if_changed = true;
 		break;
+	case IF_LOCK:
+		return cli_take_if_lock(cli, optarg, &a->if_lock);
 	case APPEND:
 		a->append = true;
+		break;
+	case TTL:
+		if (units_duration_ms(optarg, &a->ttl_ms) < 0 || a->ttl_ms == 0)
+			return cli_usage(cli,
+			    "--ttl is a time as in 250ms, 5s or 2m, not '%s'",
+			    optarg);
+		break;
+	case LEASE:
+		if (units_u64(optarg, &a->lease) < 0)
+			return cli_usage(cli,
+			    "--lease is the number of a lease, not '%s'",
+			    optarg);
+		a->has_lease = true;
 		break;
 	case RAW_VALUE:
 		a->raw_value = true;
@@ -179,7 +209,9 @@ put_put_params(struct cli *cli, struct mp_buf *b, const struct put_args *a,
 {
 	bool prev = cli_wants_record(cli);
 	uint32_t count = (uint32_t)a->if_absent + a->if_changed + a->append +
-			 a->has_rev + (a->if_value != NULL) + prev;
+			 a->has_rev + (a->if_value != NULL) + prev +
+			 (a->ttl_ms != 0) + a->has_lease +
+			 (a->if_lock.name != NULL ? CLI_IF_LOCK_PAIRS : 0);
 
 	mp_put_array(b, 3);
 	mp_put_bin(b, a->key, strlen(a->key));
@@ -195,6 +227,11 @@ put_put_params(struct cli *cli, struct mp_buf *b, const struct put_args *a,
 		mp_put_kv_u64(b, "if_rev", a->if_rev);
 	if (a->if_value != NULL)
 		mp_put_kv_bin(b, "if_value", if_value->p, if_value->len);
+	if (a->ttl_ms != 0)
+		mp_put_kv_u64(b, "ttl", a->ttl_ms);
+	if (a->has_lease)
+		mp_put_kv_u64(b, "lease", a->lease);
+	cli_put_if_lock(b, &a->if_lock);
 	if (prev)
 		mp_put_kv_bool(b, "prev", true);
 }
@@ -209,10 +246,13 @@ explain_refusal(const struct put_args *a, const struct mp_map *m)
 
 	if (mp_get(m, "prev", &c) == 0 && mp_read_mapping(&c, &prev) == 0 &&
 	    mp_get_u64(&prev, "mod_rev", &rev) == 0)
-		fprintf(stderr, "raftctl: not put: '%s' is at revision %llu\n",
-		    a->key, (unsigned long long)rev);
+		fprintf(stderr,
+		    "raftctl: not put: '%s' is at revision %llu%s\n", a->key,
+		    (unsigned long long)rev,
+		    a->if_lock.name == NULL ? "" : ", or the lock is lost");
 	else
-		fprintf(stderr, "raftctl: not put: '%s' is absent\n", a->key);
+		fprintf(stderr, "raftctl: not put: '%s' is absent%s\n", a->key,
+		    a->if_lock.name == NULL ? "" : ", or the lock is lost");
 }
 
 static int
@@ -270,6 +310,8 @@ cmd_put(struct cli *cli, int argc, char **argv)
 		return cli->status;
 	if (argc - optind != 2)
 		return cli_usage(cli, "put takes a key and a value");
+	if (a.ttl_ms != 0 && a.has_lease)
+		return cli_usage(cli, "--ttl and --lease exclude each other");
 	a.key = argv[optind];
 	a.value = argv[optind + 1];
 	status = cli_read_value(cli, a.value, a.raw_value, &value);

@@ -288,6 +288,7 @@ const struct cli_option cmd_del_options[] = {
     {"all", 0, NULL, "all keys; an empty prefix needs it"},
     {"dry-run", 'n', NULL, "only count"},
     {"if-rev", 0, "N", "only if N changed the one key last"},
+    {"if-lock", 0, "NAME=TOKEN", "only while the lock is held with this token"},
     {"request-id", 0, "ID", "once only under this name, however often asked"},
     {0},
 };
@@ -297,6 +298,7 @@ enum {
 	DEL_ALL,
 	DEL_DRY_RUN,
 	DEL_IF_REV,
+	DEL_IF_LOCK,
 	DEL_REQUEST_ID
 };
 
@@ -304,6 +306,7 @@ struct del_args {
 	const char *prefix;
 	bool range, all, dry_run, has_rev, refused;
 	uint64_t if_rev;
+	struct cli_if_lock if_lock;
 	const char *request_id;
 	uint64_t deleted;
 	uint64_t rev;
@@ -338,6 +341,8 @@ take_del_option(struct cli *cli, int option, struct del_args *a)
 			    cli, "--if-rev is a revision, not '%s'", optarg);
 		a->has_rev = true;
 		break;
+	case DEL_IF_LOCK:
+		return cli_take_if_lock(cli, optarg, &a->if_lock);
 	case DEL_REQUEST_ID:
 		a->request_id = optarg;
 		return cli_judge_request_id(cli, optarg);
@@ -382,8 +387,11 @@ flush_batch(struct cli *cli, struct del_args *a, struct batch *b)
 	if (b->count > 1)
 		mp_put_array(&params, b->count);
 	mp_put_raw(&params, b->keys.data, b->keys.len);
-	cli_put_write_options(
-	    cli, &params, (uint32_t)prev + a->has_rev, a->request_id);
+	cli_put_write_options(cli, &params,
+	    (uint32_t)prev + a->has_rev +
+		(a->if_lock.name != NULL ? CLI_IF_LOCK_PAIRS : 0),
+	    a->request_id);
+	cli_put_if_lock(&params, &a->if_lock);
 	if (prev)
 		mp_put_kv_bool(&params, "prev", true);
 	if (a->has_rev)

@@ -27,12 +27,11 @@ run(struct group *g, const struct record *r, struct mp_buf *reply,
 {
 	struct fsm_command c;
 
-	if (r->kind != RECORD_COMMAND) {
-		g->ops->advance(g->fsm, r->index, r->stamp);
-		return WIRE_OK;
-	}
+	if (r->kind != RECORD_COMMAND)
+		return g->ops->advance(g->fsm, r->index, r->stamp);
 	if (read_command(r, &c) < 0) {
-		g->ops->advance(g->fsm, r->index, r->stamp);
+		if (g->ops->advance(g->fsm, r->index, r->stamp) != WIRE_OK)
+			return WIRE_BUG;
 		err->status = WIRE_USAGE;
 		memcpy(err->message, "not a command", 14);
 		return WIRE_USAGE;
@@ -158,7 +157,8 @@ serve(struct group *g, struct request *r)
 	case REQUEST_COMPACT:
 		snapshot_answer(g, r, reply);
 		break;
-	case REQUEST_WATCH:	    /* stands in another queue */
+	case REQUEST_WATCH: /* stand in other queues */
+	case REQUEST_AWAIT:
 	case REQUEST_SNAPSHOT_READ: /* answered by storage */
 	case REQUEST_QUERY:
 	case REQUEST_STALE:

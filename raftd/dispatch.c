@@ -17,9 +17,9 @@
 static bool
 may_move(enum request_state from, enum request_state to)
 {
-	static const uint8_t allowed[REQUEST_STATE_COUNT] = {
+	static const uint16_t allowed[REQUEST_STATE_COUNT] = {
 	    [REQUEST_FREE] = 1 << REQUEST_WAITING | 1 << REQUEST_READY |
-			     1 << REQUEST_WATCHING,
+			     1 << REQUEST_WATCHING | 1 << REQUEST_AWAITING,
 	    [REQUEST_WAITING] = 1 << REQUEST_PENDING | 1 << REQUEST_FORWARDED |
 				1 << REQUEST_READING | 1 << REQUEST_READY |
 				1 << REQUEST_CHANGING,
@@ -213,6 +213,7 @@ classify(struct request *r)
 			continue;
 		r->kind = m->kind == FSM_COMMAND ? REQUEST_COMMAND
 			  : m->kind == FSM_WATCH ? REQUEST_WATCH
+			  : m->kind == FSM_WAIT	 ? REQUEST_AWAIT
 						 : REQUEST_QUERY;
 		return true;
 	}
@@ -314,8 +315,13 @@ begin_watch(struct group *g, struct request *r)
 		(void)mp_opt_u64(&opts, "wait", &wait_ms);
 	if (wait_ms > WATCH_WAIT_MAX_MS)
 		wait_ms = WATCH_WAIT_MAX_MS;
-	r->since = UINT64_MAX;
 	r->until_ns = g->host->now.mono_ns + wait_ms * 1000000;
+	if (r->kind == REQUEST_AWAIT) {
+		dispatch_move(g, r, REQUEST_AWAITING);
+		g->waits = UINT64_MAX;
+		return;
+	}
+	r->since = UINT64_MAX;
 	dispatch_move(g, r, REQUEST_WATCHING);
 	g->watch_rev = UINT64_MAX; /* it has to be looked at */
 }
@@ -331,7 +337,7 @@ keep_call(struct host *h, struct request *r, struct mp_span call)
 	struct blob *b;
 
 	/* What stays for long must not keep an arena from being freed. */
-	if (r->kind == REQUEST_WATCH)
+	if (r->kind == REQUEST_WATCH || r->kind == REQUEST_AWAIT)
 		r->blob = b = blob_new(room);
 	else
 		b = arena_room(arena, room, &offset);
@@ -413,6 +419,7 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 		dispatch_move(g, r, REQUEST_READY); /* at index 0 */
 		break;
 	case REQUEST_WATCH:
+	case REQUEST_AWAIT:
 		begin_watch(g, r);
 		break;
 	}
@@ -715,7 +722,7 @@ dispatch_sweep(struct group *g)
 
 	group_refresh(g);
 	for (int s = REQUEST_FREE + 1; s < REQUEST_STATE_COUNT; s++) {
-		if (s == REQUEST_WATCHING)
+		if (s == REQUEST_WATCHING || s == REQUEST_AWAITING)
 			continue; /* they have a time of their own */
 		TAILQ_FOREACH_SAFE (r, &g->queue[s], link, tmp) {
 			if (h->now.mono_ns - r->arrived_ns >

@@ -86,15 +86,6 @@ group_put_peer(struct group *g, const struct peer *p)
 	put_small(g, &r);
 }
 
-/* Replicated time never runs back, whatever the leader's clock says. */
-static uint64_t
-next_stamp(struct group *g)
-{
-	if (g->host->now.wall_ms > g->stamp)
-		g->stamp = g->host->now.wall_ms;
-	return g->stamp;
-}
-
 /* ---- configurations ---------------------------------------------------- */
 
 const struct config_entry *
@@ -130,6 +121,7 @@ group_config_push(struct group *g, uint64_t index, const struct config_entry *e)
 		return -ENOBUFS;
 	g->config[g->config_count].index = index;
 	g->config[g->config_count].e = *e;
+	g->config[g->config_count].stamp = 0;
 	g->config_count++;
 	return 0;
 }
@@ -281,7 +273,7 @@ put_noop(struct group *g, uint64_t index)
 	struct record r = {.kind = RECORD_NOOP,
 	    .index = index,
 	    .term = g->hard.term,
-	    .stamp = next_stamp(g),
+	    .stamp = due_stamp(g),
 	    .payload = (const uint8_t *)"",
 	    .len = 0};
 
@@ -382,12 +374,13 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 		host_put_record(g->host, g, b, offset, size);
 		g->log_last = r.index;
 		g->log_last_term = r.term;
-		if (r.stamp > g->stamp)
-			g->stamp = r.stamp;
+		due_heard(g, r.stamp);
 		if (r.kind == RECORD_CONFIG &&
 		    config_read(mp_span(r.payload, r.len), &e) == 0 &&
 		    group_config_push(g, r.index, &e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		if (r.kind == RECORD_CONFIG)
+			g->config[g->config_count - 1].stamp = r.stamp;
 	}
 }
 
@@ -510,7 +503,7 @@ propose_some(struct group *g)
 	o = step(g, &ev);
 	if (!o->rejected) {
 		assert(o->persist_last - o->persist_first + 1 == n);
-		(void)next_stamp(g);
+		(void)due_stamp(g);
 		for (uint32_t i = 0; i < n; i++)
 			seal(g, some[i], o->persist_first + i);
 	}
@@ -526,6 +519,41 @@ group_propose(struct group *g)
 	do {
 		rc = propose_some(g);
 	} while (rc > 0 && !g->host->broken);
+}
+
+bool
+group_tick(struct group *g)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_PROPOSE, .now = {g->host->now.mono_ns}};
+	struct raft_output *o;
+	struct mp_buf b;
+	bool taken = false;
+
+	mp_buf_init(&b);
+	mp_put_str(&b, FSM_TICK);
+	mp_put_array(&b, 0);
+	if (b.failed) {
+		mp_buf_release(&b);
+		return false;
+	}
+	ev.u.propose.count = 1;
+	ev.u.propose.bytes = record_size((uint32_t)b.len);
+	o = step(g, &ev);
+	taken = !o->rejected;
+	if (taken) {
+		struct record r = {.kind = RECORD_COMMAND,
+		    .index = o->persist_first,
+		    .term = g->hard.term,
+		    .stamp = due_stamp(g),
+		    .payload = b.data,
+		    .len = (uint32_t)b.len};
+
+		put_small(g, &r);
+	}
+	take_output(g);
+	mp_buf_release(&b);
+	return taken;
 }
 
 void
@@ -586,7 +614,7 @@ group_change(struct group *g, const struct config_entry *e)
 		struct record r = {.kind = RECORD_CONFIG,
 		    .index = o->persist_first,
 		    .term = g->hard.term,
-		    .stamp = next_stamp(g),
+		    .stamp = due_stamp(g),
 		    .payload = b.data,
 		    .len = (uint32_t)b.len};
 
@@ -594,6 +622,7 @@ group_change(struct group *g, const struct config_entry *e)
 		put_small(g, &r);
 		if (group_config_push(g, r.index, e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		g->config[g->config_count - 1].stamp = r.stamp;
 		group_peers_changed(g);
 	}
 	take_output(g);

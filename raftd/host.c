@@ -307,6 +307,13 @@ host_client_gone(struct host *h, uint64_t client)
 		r->is_notify = true;
 		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
 	}
+	q = &h->group->queue[REQUEST_AWAITING];
+	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
+		if (r->client != client)
+			continue;
+		r->is_notify = true;
+		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
+	}
 }
 
 unsigned
@@ -558,9 +565,17 @@ host_turn(struct host *h, struct host_time now)
 	struct raft_event tick = {.type = RAFT_EV_TICK};
 	uint64_t next;
 	int more;
+	bool slept = now.mono_ns - h->now.mono_ns >= h->opt.election_ns;
 
 	assert(now.mono_ns >= h->now.mono_ns);
+	due_clock(h, now.mono_ns);
 	h->now = now;
+	/* What lies in the inbox was said before we were stopped: it is no
+	 * proof that anybody follows us now. */
+	if (slept && g->st.role == RAFT_LEADER && !MUTANT(181)) {
+		tick.now.ns = now.mono_ns;
+		group_step(g, &tick);
+	}
 	take_stored(h);
 	take_inbox(h);
 	if (now.mono_ns >= g->deadline_ns) {
@@ -570,6 +585,7 @@ host_turn(struct host *h, struct host_time now)
 	group_refresh(g);
 	members_turn(g);
 	dispatch_turn(g);
+	due_turn(g);
 	/* Hand to storage before sending: the disk starts earlier.  What is
 	 * committed rides along, so that replay need not ask anybody. */
 	if (h->fill != NULL)
@@ -583,6 +599,7 @@ host_turn(struct host *h, struct host_time now)
 	snapshot_turn(g);
 	apply_reads(g);
 	apply_watches(g, now.mono_ns >= h->sweep_ns);
+	due_waits(g, now.mono_ns >= h->sweep_ns);
 	if (now.mono_ns >= h->sweep_ns) {
 		dispatch_sweep(g);
 		h->sweep_ns = now.mono_ns + SWEEP_NS;
@@ -590,6 +607,8 @@ host_turn(struct host *h, struct host_time now)
 	next = g->deadline_ns;
 	if (snapshot_deadline(g) < next)
 		next = snapshot_deadline(g);
+	if (due_deadline(g) < next)
+		next = due_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;

@@ -75,8 +75,11 @@ struct host_options {
 	unsigned join_count;
 	uint64_t priority;   /* ours, where the configuration says nothing */
 	uint64_t min_insync; /* voters; with fewer writes are refused, 0 off */
-	bool early_vote;     /* --unsafe-early-vote */
-	bool no_joint;	     /* --unsafe-no-joint */
+	/* Who lags further is not in sync.  0: entries 1024, others no
+	 * limit. */
+	uint64_t in_sync_entries, in_sync_bytes, in_sync_ms;
+	bool early_vote; /* --unsafe-early-vote */
+	bool no_joint;	 /* --unsafe-no-joint */
 };
 
 enum host_log_level { HOST_ERROR, HOST_WARN, HOST_INFO, HOST_DEBUG };

@@ -516,6 +516,9 @@ host_options_from(const struct server *s, struct host_options *o)
 	o->join_count = c->join_count;
 	o->priority = c->priority;
 	o->min_insync = c->min_insync;
+	o->in_sync_entries = c->in_sync_entries;
+	o->in_sync_bytes = c->in_sync_bytes;
+	o->in_sync_ms = c->in_sync_ns / 1000000;
 	o->early_vote = c->early_vote;
 	o->no_joint = c->no_joint;
 	for (i = 0; i < s->clients; i++)

@@ -166,18 +166,6 @@ status_put(struct group *g, struct mp_buf *b)
 
 /* ---- members ----------------------------------------------------------- */
 
-static uint64_t
-lag_bytes(const struct group *g, uint64_t match)
-{
-	const struct tail_slot *last = tail_at(&g->tail, g->tail.last);
-	const struct tail_slot *at = tail_at(&g->tail, match);
-
-	if (last == NULL || match >= g->tail.last)
-		return 0;
-	/* What memory has no more counts from where memory begins. */
-	return last->total - (at != NULL ? at->total : g->tail.base_bytes);
-}
-
 static void
 put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 {
@@ -193,10 +181,9 @@ put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 	lag = g->st.last > match ? g->st.last - match : 0;
 	mp_put_kv_u64(b, "match", match);
 	mp_put_kv_u64(b, "lag_entries", lag);
-	mp_put_kv_u64(b, "lag_bytes", lag_bytes(g, match));
-	mp_put_kv_bool(b, "in_sync",
-	    self || (ps.heard.ns != 0 && lag <= IN_SYNC_ENTRIES &&
-			h->now.mono_ns - ps.heard.ns < h->opt.election_ns));
+	mp_put_kv_u64(b, "lag_bytes", members_lag_bytes(g, match));
+	mp_put_kv_u64(b, "lag_ms", members_lag_ms(g, match));
+	mp_put_kv_bool(b, "in_sync", members_keeps_up(g, id));
 	if (self)
 		mp_put_kv_u64(b, "contact_ms", 0);
 	else if (ps.heard.ns == 0)
@@ -204,6 +191,23 @@ put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 	else
 		mp_put_kv_u64(b, "contact_ms",
 		    (h->now.mono_ns - ps.heard.ns) / NS_PER_MS);
+}
+
+/* Where the newest configuration stands, and whether it can be undone. */
+static void
+put_config(const struct group *g, struct mp_buf *b)
+{
+	const struct config_at *c = &g->config[g->config_count - 1];
+	uint64_t now = g->host->now.wall_ms;
+
+	mp_put_kv_bool(b, "joint", c->e.config.joint);
+	mp_put_kv_u64(b, "config_index", c->index);
+	mp_put_kv_bool(b, "config_committed", c->index <= g->commit);
+	if (c->stamp == 0)
+		mp_put_kv_nil(b, "config_age_ms");
+	else
+		mp_put_kv_u64(
+		    b, "config_age_ms", now > c->stamp ? now - c->stamp : 0);
 }
 
 static void
@@ -215,7 +219,7 @@ put_member(
 	struct peer *p = host_peer(h, id);
 	struct host_hello self;
 
-	mp_put_map(b, 18);
+	mp_put_map(b, 22);
 	mp_put_kv_u64(b, "id", id);
 	if (e->info[i].name[0] != '\0')
 		mp_put_kv_str(b, "name", e->info[i].name);
@@ -232,13 +236,13 @@ put_member(
 	    : e->config.member[i].voter != 0 ? "follower"
 					     : "learner");
 	mp_put_kv_bool(b, "voter", e->config.member[i].voter != 0);
-	put_progress(g, b, id); /* 5 */
+	put_progress(g, b, id); /* 6 */
 	snapship_put(g, b, id);
 	mp_put_kv_str(b, "zone", e->info[i].zone);
 	mp_put_kv_u64(b, "priority", members_priority(g, i));
 	mp_put_kv_bool(b, "promote", e->info[i].promote);
-	mp_put_kv_bool(b, "joint", e->config.joint);
 	mp_put_kv_bool(b, "leaving", e->info[i].leaving);
+	put_config(g, b); /* 4 */
 	mp_put_kv_u64(b, "group", g->id);
 }
 
@@ -285,7 +289,7 @@ discover_put(struct mp_buf *b)
 	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",
 	    "{op, id, with, ids, address, learner, name, zone, priority, "
-	    "dry_run}",
+	    "dry_run, mode, until}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
 	put_method(b, "rpc.discover", "", "this list");

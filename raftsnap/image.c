@@ -14,6 +14,8 @@
 #define TRAILER_LEN 16
 #define SECTION_LEN 16
 #define SECTION_SESSIONS 1
+#define SECTION_LEASES 2
+#define SECTION_LOCKS 3
 #define SESSION_LEN 32
 #define OUTCOME_LEN 24
 
@@ -27,10 +29,11 @@ image_open(struct image *im, struct snap_reader *r)
 		return error;
 	if (memcmp(head, "raftkv", 6) != 0 || head[7] != '\n')
 		return -EBADMSG;
-	if (head[6] != '1' && head[6] != '2')
+	if (head[6] < '1' || head[6] > '3')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
-	im->has_sections = head[6] == '2';
+	im->has_sections = head[6] >= '2';
+	im->has_leases = head[6] >= '3';
 	im->reader = r;
 	im->rev = get_le64(head + 16);
 	im->time = get_le64(head + 24);
@@ -83,13 +86,34 @@ skip_sessions(struct image *im)
 	return error;
 }
 
+/* Leases, or locks: each item says how long it is. */
+static int
+skip_items(struct image *im, uint32_t type)
+{
+	uint8_t head[SECTION_LEN], len[4];
+	int error = snap_read(im->reader, head, sizeof(head));
+
+	if (error == 0 && get_le32(head) != type)
+		error = -EBADMSG;
+	for (uint64_t n = 0; error == 0 && n < get_le64(head + 8); n++) {
+		error = snap_read(im->reader, len, sizeof(len));
+		if (error == 0)
+			error = skip(im, get_le32(len));
+	}
+	return error;
+}
+
 static int
 read_end(struct image *im)
 {
 	uint8_t trailer[TRAILER_LEN];
 	int error = im->has_sections ? skip_sessions(im) : 0;
 
-	im->has_sections = false;
+	if (error == 0 && im->has_leases)
+		error = skip_items(im, SECTION_LEASES);
+	if (error == 0 && im->has_leases)
+		error = skip_items(im, SECTION_LOCKS);
+	im->has_sections = im->has_leases = false;
 	return error < 0 ? error
 			 : snap_read(im->reader, trailer, sizeof(trailer));
 }

@@ -16,6 +16,7 @@ struct image {
 	uint64_t keys, bytes;
 	uint64_t left;	   /* records */
 	bool has_sections; /* behind them */
+	bool has_leases;   /* and locks, behind those */
 	uint8_t *value;	   /* grown as needed */
 	size_t value_cap;
 };
