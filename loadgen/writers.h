@@ -22,8 +22,8 @@ struct writers_count {
 	uint64_t acknowledged, unknown, errors, lost;
 };
 
-/* A put is given up after put_ms; flags are of client.h.  endpoints and stop are borrowed until
- * writers_free(). */
+/* A put is given up after put_ms; flags are of client.h.  endpoints and stop
+ * are borrowed until writers_free(). */
 int writers_new(const char *endpoints, unsigned count, uint32_t value_size,
     uint32_t put_ms, unsigned flags, const volatile int *stop,
     struct writers **, struct errtext *);
