@@ -143,6 +143,7 @@ struct group {
 	uint64_t fresh_ns;  /* what is applied here is not older; 0 unknown */
 	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
+	uint64_t asked;	    /* who led when requests were looked at last */
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
 	struct transfer_state transfer;
