@@ -186,6 +186,7 @@ int cmd_set(struct cli *, int, char **);
 int cmd_tune(struct cli *, int, char **);
 int cmd_transfer(struct cli *, int, char **);
 int cmd_reconcile(struct cli *, int, char **);
+int cmd_recover(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];

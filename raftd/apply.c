@@ -180,6 +180,7 @@ serve(struct group *g, struct request *r)
 	case REQUEST_WATCH: /* stand in other queues */
 	case REQUEST_AWAIT:
 	case REQUEST_SNAPSHOT_READ: /* answered by storage */
+	case REQUEST_LOG_READ:
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:

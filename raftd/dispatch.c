@@ -8,6 +8,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 #include "raftd/watchers.h"
 
 /* After "not I" from a server that we took for the leader. */
@@ -210,6 +211,7 @@ classify(struct request *r)
 	    {"watch.cancel", REQUEST_UNSUBSCRIBE},
 	    {"compact", REQUEST_COMPACT},
 	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
+	    {"log.read", REQUEST_LOG_READ},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -429,6 +431,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_SNAPSHOT_READ:
 		snapserve_request(g, r);
 		break;
+	case REQUEST_LOG_READ:
+		logserve_request(g, r);
+		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
@@ -474,8 +479,10 @@ forward_all(struct group *g)
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
+		/* A read is served here if it may be, unless we cannot
+		 * follow. */
 		if (r->retry_ns > h->now.mono_ns ||
-		    (r->kind == REQUEST_QUERY &&
+		    (r->kind == REQUEST_QUERY && !h->strain.is_short &&
 			h->opt.follower_reads == FOLLOWER_READS_LOCAL))
 			continue;
 		if (r->client == 0) {
@@ -511,10 +518,24 @@ refuse_writes(struct group *g)
 }
 
 static void
+refuse_full(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp)
+		if (r->kind == REQUEST_COMMAND)
+			answer_error(g, r, WIRE_NOSPACE, "%s",
+			    g->host->strain.is_short
+				? "the leader's disk is full"
+				: "the disks of a majority are full");
+}
+
+static void
 lead(struct group *g)
 {
 	struct host *h = g->host;
 	struct request *r, *tmp;
+	enum strain_gate gate;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind == REQUEST_MEMBERS) {
@@ -524,7 +545,11 @@ lead(struct group *g)
 	}
 	if (!members_enough(g))
 		refuse_writes(g);
-	if (h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX)
+	gate = strain_gate(g);
+	if (gate == STRAIN_REFUSE)
+		refuse_full(g);
+	if (gate == STRAIN_GO && strain_takes_jobs(h) &&
+	    h->bytes_out < STORE_BYTES_MAX)
 		group_propose(g);
 	group_read(g);
 	/* Refused although we lead: too much is waiting for a majority. */
@@ -565,30 +590,6 @@ refuse_waiting(struct group *g)
 	}
 }
 
-void
-dispatch_turn(struct group *g)
-{
-	struct host *h = g->host;
-	bool leads = g->st.role == RAFT_LEADER;
-
-	if (leads ||
-	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
-		g->served_ns = h->now.mono_ns;
-	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
-		return;
-	if (leads) {
-		lead(g);
-		return;
-	}
-	if (g->served_ns != h->now.mono_ns || g->removed) {
-		refuse_waiting(g);
-		return;
-	}
-	forward_all(g);
-	if (h->opt.follower_reads == FOLLOWER_READS_LOCAL)
-		group_read(g);
-}
-
 /* Whether a command may be sent once more although it may have been applied:
  * its session tells the state machine. */
 static bool
@@ -618,6 +619,56 @@ changes_state(const struct request *r)
 	       r->kind == REQUEST_TRANSFER;
 }
 
+static bool
+may_repeat(const struct request *r)
+{
+	return !changes_state(r) || has_session(r) || MUTANT(72);
+}
+
+/*
+ * Another one leads than whom it was sent to, whose answer may never come:
+ * it is paused, or only what it sends is lost.
+ */
+static void
+take_back(struct group *g)
+{
+	struct request *r, *tmp;
+
+	g->asked = g->st.leader;
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
+		if (r->sent_to == g->asked || !may_repeat(r))
+			continue;
+		r->doubt = r->kind == REQUEST_COMMAND;
+		dispatch_move(g, r, REQUEST_WAITING);
+	}
+}
+
+void
+dispatch_turn(struct group *g)
+{
+	struct host *h = g->host;
+	bool leads = g->st.role == RAFT_LEADER;
+
+	if (leads ||
+	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
+		g->served_ns = h->now.mono_ns;
+	if (g->st.leader != RAFT_NONE && g->st.leader != g->asked)
+		take_back(g);
+	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
+		return;
+	if (leads) {
+		lead(g);
+		return;
+	}
+	if (g->served_ns != h->now.mono_ns || g->removed) {
+		refuse_waiting(g);
+		return;
+	}
+	forward_all(g);
+	if (h->opt.follower_reads == FOLLOWER_READS_LOCAL)
+		group_read(g);
+}
+
 void
 dispatch_lost_peer(struct group *g, uint64_t peer)
 {
@@ -626,7 +677,7 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (changes_state(r) && !has_session(r) && !MUTANT(72)) {
+		if (!may_repeat(r)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
 			continue;

@@ -234,6 +234,8 @@ uint64_t host_replicated_ms(const struct host *);
 /* The state of a group; applied is what the digest belongs to.  -ENOENT. */
 int host_inspect(const struct host *, uint32_t group, struct raft_status *,
     struct fsm_digest *, uint64_t *applied);
+/* Records wait until storage takes more jobs. */
+bool host_fills(const struct host *);
 /* Its core, for raft_check(); NULL if there is no such group. */
 const struct raft *host_core(const struct host *, uint32_t group);
 /* One JSON object: what SIGUSR1 prints. */

@@ -447,6 +447,33 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 	return 0;
 }
 
+void
+space_put(struct mp_buf *b, uint32_t group, bool full)
+{
+	size_t start = sum_begin(b, "space", 2);
+
+	mp_put_u64(b, group);
+	mp_put_bool(b, full);
+	sum_put(b, start);
+}
+
+int
+space_read(const struct frame *f, uint32_t *group_out, bool *full_out)
+{
+	struct mp_cur cur = mp_cur_span(f->params);
+	uint32_t count;
+	uint64_t group;
+	bool full;
+
+	if (mp_read_array(&cur, &count) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_bool(&cur, &full) < 0 ||
+	    sum_read(&cur, f->params.p) < 0)
+		return -EPROTO;
+	*group_out = (uint32_t)group;
+	*full_out = full;
+	return 0;
+}
+
 /* ---- forwarded requests ------------------------------------------------ */
 
 void

@@ -67,6 +67,7 @@ enum request_kind {
 	REQUEST_AWAIT,	       /* a lock, the same */
 	REQUEST_SNAPSHOT,      /* take one; READY when it is there */
 	REQUEST_COMPACT,       /* and cut the log behind it */
+	REQUEST_LOG_READ,      /* entries, for raftwal repair */
 	REQUEST_SNAPSHOT_READ, /* a piece of one that is there */
 };
 

@@ -204,6 +204,12 @@ ask(struct raft *r)
 
 static void become_candidate(struct raft *);
 
+static bool
+is_saved(const struct raft *r)
+{
+	return r->saved.term == r->hard.term && r->saved.vote == r->hard.vote;
+}
+
 /* Have we won, or can we not win any more? */
 static void
 tally(struct raft *r)
@@ -217,7 +223,10 @@ tally(struct raft *r)
 		no |= bit_of(r, r->lost) & ~r->yes;
 	vote = quorum_vote(&c, r->yes, no);
 	if (vote == QUORUM_WON && r->role == RAFT_PRECANDIDATE) {
-		become_candidate(r);
+		/* Terms do not run ahead of a disk that is slow or full: the
+		 * one we have is durable before we stand for another. */
+		if (is_saved(r) || MUTANT(46))
+			become_candidate(r);
 	} else if (vote == QUORUM_WON) {
 		/* Not before our own term and vote are durable: after a crash
 		 * we would ask for the same votes with another log. */
@@ -267,6 +276,10 @@ election_campaign(struct raft *r, bool transfer)
 		return;
 	}
 	if (transfer || !r->opt.pre_vote) {
+		if (!is_saved(r) && !MUTANT(46)) {
+			election_reset(r);
+			return;
+		}
 		r->transfer = transfer;
 		become_candidate(r);
 		return;
@@ -282,6 +295,8 @@ election_campaign(struct raft *r, bool transfer)
 void
 election_persisted(struct raft *r)
 {
+	if (r->role == RAFT_PRECANDIDATE)
+		tally(r);
 	if (r->role != RAFT_CANDIDATE || r->saved.term != r->hard.term ||
 	    r->saved.vote != r->opt.id)
 		return;

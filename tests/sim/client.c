@@ -11,6 +11,7 @@
 
 #include "raftctl/frame.h"
 #include "raftctl/wire.h"
+#include "tests/sim/admin.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
 
@@ -296,14 +297,17 @@ choose_server(struct sim *sim, unsigned i)
 {
 	struct clients *cs = sim->clients;
 	struct client *c = &cs->client[i];
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned n = sim->server_count, tries = 0;
 	bool stay = prng_ppm(&cs->prng, (uint32_t)sim->conf.client_sticky_ppm);
 	unsigned pick = (unsigned)prng_below(&cs->prng, n);
 
 	if (c->server != SERVERLESS && stay &&
 	    (cs->servers & (1u << c->server)))
 		return;
-	while (!(cs->servers & (1u << pick)))
+	/* Of those that were ever started, one that is not gone for good. */
+	while (tries++ < n && (!(cs->servers & (1u << pick)) ||
+				  sim->server[pick]->starts == 0 ||
+				  sim->server[pick]->state == SERVER_GONE))
 		pick = (pick + 1) % n;
 	if (pick == c->server)
 		return;
@@ -583,6 +587,11 @@ on_reply(struct sim *sim, const struct event *ev)
 	struct frame frame;
 	struct op *op;
 
+	if (ev->who == OPERATOR) {
+		admin_answer(sim, p.data, p.len);
+		free(p.data);
+		return;
+	}
 	if (c->epoch != p.epoch || c->server != p.server) {
 		free(p.data);
 		return; /* nobody is there any more */

@@ -71,7 +71,7 @@ env_store_submit(void *ctx, struct store_job *job)
 {
 	struct server *s = ctx;
 
-	if (job->kind == STORE_WRITE)
+	if (job->kind == STORE_WRITE && !job->again)
 		check_submitted(s, job);
 	if (++s->jobs_out > STORE_JOBS_MAX)
 		mark(MARK_STORE_CROWDED);
@@ -102,9 +102,16 @@ env_peer_backlog(void *ctx, uint64_t peer)
 static void
 env_peers_changed(void *ctx, const struct host_member *members, unsigned count)
 {
-	(void)ctx;
-	(void)members;
-	(void)count;
+	struct server *s = ctx;
+	uint32_t wanted = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct server *to = server_by_id(s->sim, members[i].id);
+
+		if (to != NULL)
+			wanted |= 1u << to->number;
+	}
+	net_wanted(s->sim, s->number, wanted);
 }
 
 static void
@@ -130,7 +137,7 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
-	if (strncmp(fields, "event=damaged_log", 17) != 0)
+	if (strncmp(fields, "event=damaged_", 14) != 0)
 		return;
 	mark(MARK_DAMAGE_FOUND);
 	if (!s->damaged && !s->untrusted)
@@ -339,7 +346,7 @@ server_status(const struct server *s, struct raft_status *st)
 struct server *
 server_by_id(struct sim *sim, uint64_t id)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (sim->server[i]->id == id)
 			return sim->server[i];
 	return NULL;
@@ -352,7 +359,7 @@ server_leader(struct sim *sim)
 	struct raft_status st;
 	uint64_t term = 0;
 
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		struct server *s = sim->server[i];
 
 		if (!server_status(s, &st) || st.role != RAFT_LEADER ||
@@ -373,7 +380,7 @@ draw_id(struct sim *sim, unsigned number)
 		return number + 1;
 	/* Ids of any size, and their order says nothing. */
 	prng_init(&p, sim->options.seed, PRNG_CLOCK + 50 + number);
-	return (prng_next(&p) >> prng_below(&p, 60)) * SIM_SERVERS_MAX +
+	return (prng_next(&p) >> (6 + prng_below(&p, 50))) * SIM_SERVERS_MAX +
 	       number + 1;
 }
 
@@ -428,12 +435,22 @@ options_fill(const struct server *s, struct host_options *o)
 	    .follower_reads = c->forward_reads != 0 ? FOLLOWER_READS_FORWARD
 						    : FOLLOWER_READS_LOCAL,
 	    .cluster = "sim",
-	    .bootstrap_count = (unsigned)c->servers,
 	};
 	snprintf(o->name, sizeof(o->name), "s%u", s->number + 1);
 	snprintf(o->address, sizeof(o->address), "peer%u:1", s->number + 1);
 	snprintf(
 	    o->client[0], sizeof(o->client[0]), "client%u:1", s->number + 1);
+	if (s->number >= c->servers) {
+		/* It joins: any of those that might add it. */
+		o->join_count = sim->server_count < HOST_MEMBERS_MAX
+				    ? sim->server_count
+				    : HOST_MEMBERS_MAX;
+		for (unsigned i = 0; i < o->join_count; i++)
+			snprintf(
+			    o->join[i], sizeof(o->join[i]), "peer%u:1", i + 1);
+		return;
+	}
+	o->bootstrap_count = (unsigned)c->servers;
 	for (unsigned i = 0; i < c->servers; i++) {
 		o->bootstrap[i].id = sim->server[i]->id;
 		snprintf(o->bootstrap[i].address,
@@ -599,7 +616,10 @@ stopped(struct server *s)
 	simdisk_crash(s->disk, false);
 	net_server_down(sim, s->number, false);
 	clients_server_down(sim, s->number, false);
-	server_start_in(s, restart_wait(s));
+	if (s->leaving)
+		s->state = SERVER_GONE;
+	else
+		server_start_in(s, restart_wait(s));
 }
 
 void
@@ -728,6 +748,20 @@ server_wake(struct server *s)
 		turn_in(s, s->sim->conf.turn_us * SIM_US);
 }
 
+/* A server that was removed ends, as raftd does; or whoever runs it lets it
+ * ask for ever (raft-bugs 17). */
+static void
+was_removed(struct server *s)
+{
+	if (!s->removed)
+		mark(MARK_REMOVED_LEARNS);
+	s->removed = true;
+	if (s->sim->conf.removed_stay == 0) {
+		s->leaving = true;
+		server_stop(s);
+	}
+}
+
 static void
 on_turn(struct server *s)
 {
@@ -756,6 +790,8 @@ on_turn(struct server *s)
 		server_start_in(s, restart_wait(s));
 		return;
 	}
+	if (host_removed(s->host))
+		was_removed(s);
 	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
 		return;

@@ -50,6 +50,8 @@ struct server {
 	struct event *parked; /* while it is paused */
 	size_t parked_count, parked_cap;
 	bool stopping;
+	bool removed;	  /* knows that it is no member any more */
+	bool leaving;	  /* ends for good when it stops */
 	uint64_t stop_by; /* patience of whoever stops it */
 	/* storage */
 	struct store_queue waiting;

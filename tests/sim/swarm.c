@@ -150,6 +150,9 @@ draw_cluster(struct swarm *s, struct prng *p)
 	s->ids = prng_below(p, 4) == 0;
 	s->victims = prng_below(p, 1u << 31);
 	s->snapshot_entries = ONE_OF(p, 0, 20, 100, 500);
+	s->spares = ONE_OF(p, 0, 0, 2, 5, 7);
+	s->operator_ms = s->spares > 0 ? magnitude(p, 200, 5000) : 0;
+	s->removed_stay = prng_below(p, 2);
 }
 
 static void
@@ -263,8 +266,10 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	s->faults &= ~o->without;
 	if (s->servers < 1)
 		s->servers = 1;
-	if (s->servers > SIM_SERVERS_MAX - 1)
-		s->servers = SIM_SERVERS_MAX - 1;
+	if (s->servers > SIM_SERVERS_MAX / 2)
+		s->servers = SIM_SERVERS_MAX / 2;
+	if (s->spares > SIM_SERVERS_MAX / 2)
+		s->spares = SIM_SERVERS_MAX / 2;
 	if (s->clients > SIM_CLIENTS_MAX)
 		s->clients = SIM_CLIENTS_MAX;
 }
