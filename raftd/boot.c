@@ -519,7 +519,9 @@ boot_open(struct host *h, struct errtext *et)
 	    h->group->applied_at_boot == 0)
 		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
-		h->identity.boot++;
+		/* A counter that peers have seen before is a clone's: they
+		 * would refuse us for ever. */
+		h->identity.boot += 1 + h->identity.lost_copy;
 		h->nonce = XXH3_64bits_withSeed(
 			       h->identity.uuid, IDENTITY_ID_LEN, h->opt.seed) |
 			   1;

@@ -328,6 +328,7 @@ is_due(const struct group *g)
 {
 	const struct snapshots *s = g->snap;
 	const struct host_options *o = &g->host->opt;
+	uint64_t bytes = o->snapshot_bytes;
 
 	if (g->host->env.snapshot_start == NULL || s->running ||
 	    g->host->stopping || g->applied == 0 ||
@@ -337,8 +338,12 @@ is_due(const struct group *g)
 		return true;
 	if (g->host->now.mono_ns < s->retry_ns)
 		return false;
+	/* A state that is larger than that is not written anew each time: at
+	 * most as much as the log. */
+	if (s->count > 0 && s->held[0].sum.file_len > bytes)
+		bytes = s->held[0].sum.file_len;
 	return (o->snapshot_bytes != 0 &&
-		   g->applied_bytes - s->bytes_at >= o->snapshot_bytes) ||
+		   g->applied_bytes - s->bytes_at >= bytes) ||
 	       (o->snapshot_entries != 0 &&
 		   g->applied - s->index_at >= o->snapshot_entries);
 }

@@ -38,6 +38,8 @@ struct identity {
 	uint64_t epoch;
 	uint32_t former_count;
 	uint8_t former[IDENTITY_FORMERS_MAX][IDENTITY_ID_LEN];
+	/* Read only: the other copy is bad, and may have been the newer one. */
+	bool lost_copy;
 };
 
 /* Was this the cluster's id before it was made anew? */

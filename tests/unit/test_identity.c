@@ -148,6 +148,23 @@ START_TEST(test_damage_in_one_copy_falls_back)
 }
 END_TEST
 
+/* The one that is lost may have counted one boot more. */
+START_TEST(test_a_lost_copy_is_told_of)
+{
+	struct errtext et = {""};
+	struct identity id;
+
+	must_write(1);
+	must_write(2);
+	ck_assert_int_eq(identity_read(&disk, &id, &et), 0);
+	ck_assert(!id.lost_copy);
+	poke(100, 1);
+	ck_assert_int_eq(identity_read(&disk, &id, &et), 0);
+	ck_assert_uint_eq(id.boot, 1);
+	ck_assert(id.lost_copy);
+}
+END_TEST
+
 START_TEST(test_both_copies_damaged_is_final)
 {
 	struct errtext et = {""};
@@ -228,6 +245,7 @@ main(void)
 	tcase_add_test(t, test_written_identity_reads_back);
 	tcase_add_test(t, test_update_spares_the_copy_that_counts);
 	tcase_add_test(t, test_damage_in_one_copy_falls_back);
+	tcase_add_test(t, test_a_lost_copy_is_told_of);
 	tcase_add_test(t, test_both_copies_damaged_is_final);
 	tcase_add_test(t, test_every_truncation_is_survived);
 	tcase_add_test(t, test_newer_format_is_refused);
