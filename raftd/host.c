@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "raftd/mend.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
 
@@ -460,6 +461,9 @@ take_stored(struct host *h)
 				    strerror(-j->error));
 			else if (j->last > 0)
 				h->group->snap->compacting = true;
+			mend_compacted(h, j->from);
+		} else if (j->kind == STORE_ROLL) {
+			mend_rolled(h, j);
 		} else if (j->kind == STORE_RETRY) {
 			strain_retried(h, j);
 		} else if (j->kind != STORE_WRITE) {
@@ -597,6 +601,7 @@ host_turn(struct host *h, struct host_time now)
 	more = apply_committed(g);
 	if (more < 0)
 		host_fail(h, 70, "the state machine cannot apply an entry");
+	mend_turn(g);
 	snapshot_turn(g);
 	apply_reads(g);
 	apply_watches(g, now.mono_ns >= h->sweep_ns);
@@ -607,6 +612,8 @@ host_turn(struct host *h, struct host_time now)
 	next = g->deadline_ns;
 	if (snapshot_deadline(g) < next)
 		next = snapshot_deadline(g);
+	if (mend_deadline(g) < next)
+		next = mend_deadline(g);
 	if (strain_deadline(g) < next)
 		next = strain_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)

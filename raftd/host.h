@@ -206,6 +206,12 @@ int host_snapshot_write(const struct host *, struct disk *);
 /* It is written, or -errno; queues only. */
 void host_snapshot_done(struct host *, int error);
 
+/* ---- rot ---------------------------------------------------------------- */
+
+struct scrub_result;
+/* What reading all of the directory has shown (scrub.h). */
+void host_scrubbed(struct host *, const struct scrub_result *);
+
 /* ---- looking ----------------------------------------------------------- */
 
 struct fsm_digest;

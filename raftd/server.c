@@ -25,6 +25,7 @@
 #include "raftd/notify.h"
 #include "raftd/now.h"
 #include "raftd/peer.h"
+#include "raftd/scrub.h"
 #include "raftd/service.h"
 #include "raftd/storage.h"
 
@@ -72,6 +73,7 @@ struct server {
 	uint64_t input;		  /* requests and messages so far */
 	uint64_t asked, asked_ns; /* stopping: requests so far, since when */
 	struct child child;
+	struct scrub *scrub;
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -185,6 +187,14 @@ env_snapshot_start(void *ctx)
 
 	return child_start(
 	    &s->child, s->base, write_snapshot, snapshot_written, s);
+}
+
+static void
+scrubbed(const struct scrub_result *r, void *ctx)
+{
+	struct server *s = ctx;
+
+	host_scrubbed(s->host, r);
 }
 
 static void
@@ -649,6 +659,9 @@ start(struct server *s)
 	ret = storage_start(s->storage, host_wal(s->host));
 	if (ret == 0)
 		ret = open_service(s);
+	if (ret == 0 && c->scrub_ns > 0)
+		ret = scrub_start(s->base, c->dir, c->scrub_ns, c->scrub_rate,
+		    HOST_GROUP_DEFAULT, scrubbed, s, &s->scrub);
 	if (ret == 0)
 		ret = peers_start(s->peers, s->host);
 	return ret < 0 ? complain(EXIT_OS, strerror(-ret)) : EXIT_OK;
@@ -684,6 +697,7 @@ finish(struct server *s)
 	for (i = 0; i < s->clients; i++)
 		net_listener_close(&s->client[i]);
 	child_end(&s->child);
+	scrub_free(s->scrub);
 	service_free(s->service);
 	peers_free(s->peers);
 	storage_free(s->storage);

@@ -487,6 +487,41 @@ snapshot_put_state(struct group *g, struct mp_buf *b)
 	snapship_put_receiving(g, b);
 }
 
+void
+snapshot_renew(struct group *g)
+{
+	struct snapshots *s = g->snap;
+
+	if (s->count > 0 && g->applied <= s->held[0].file.index) {
+		cut(g, true);
+		/* It may begin there already, and then say so once more. */
+		if (!s->compacting)
+			snapshot_put_start(g, RECORD_START);
+		return;
+	}
+	s->requested = s->cut_requested = true;
+}
+
+void
+snapshot_rotted(struct group *g, const char *path)
+{
+	struct snapshots *s = g->snap;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		if (strcmp(s->held[i].file.path, path) != 0)
+			continue;
+		host_log(g->host, HOST_ERROR,
+		    "event=snapshot_damaged group=%u file=%s", g->id, path);
+		snapshot_quarantine(g->host, &s->held[i].file);
+		s->count--;
+		memmove(s->held + i, s->held + i + 1,
+		    (s->count - i) * sizeof(s->held[0]));
+		/* Without one the log cannot be begun with. */
+		s->requested = true;
+		return;
+	}
+}
+
 /* ---- installing -------------------------------------------------------- */
 
 /* What was in our log and not answered: nothing tells any more. */
