@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "raftd/mend.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
 
@@ -338,6 +339,22 @@ host_pause(const struct host *h)
 	return bits;
 }
 
+bool
+host_overdue(const struct host *h)
+{
+	static const enum request_state waits[] = {
+	    REQUEST_WAITING, REQUEST_PENDING, REQUEST_FORWARDED};
+	const struct request *r;
+
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		r = TAILQ_FIRST(&h->group->queue[waits[i]]);
+		if (r != NULL && h->now.mono_ns > r->arrived_ns &&
+		    h->now.mono_ns - r->arrived_ns > HOST_OVERDUE_NS)
+			return true;
+	}
+	return false;
+}
+
 /* ---- storage ----------------------------------------------------------- */
 
 struct store_job *
@@ -469,6 +486,9 @@ take_stored(struct host *h)
 				    strerror(-j->error));
 			else if (j->last > 0)
 				h->group->snap->compacting = true;
+			mend_compacted(h, j->from);
+		} else if (j->kind == STORE_ROLL) {
+			mend_rolled(h, j);
 		} else if (j->kind == STORE_RETRY) {
 			strain_retried(h, j);
 		} else if (j->kind != STORE_WRITE) {
@@ -615,6 +635,7 @@ host_turn(struct host *h, struct host_time now)
 	more = apply_committed(g);
 	if (more < 0)
 		host_fail(h, 70, "the state machine cannot apply an entry");
+	mend_turn(g);
 	snapshot_turn(g);
 	apply_reads(g);
 	apply_watches(g, now.mono_ns >= h->sweep_ns);
@@ -628,6 +649,8 @@ host_turn(struct host *h, struct host_time now)
 		next = snapshot_deadline(g);
 	if (due_deadline(g) < next)
 		next = due_deadline(g);
+	if (mend_deadline(g) < next)
+		next = mend_deadline(g);
 	if (strain_deadline(g) < next)
 		next = strain_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)

@@ -159,6 +159,10 @@ enum host_pause {
 	PAUSE_STORE = 2,    /* storage is behind */
 };
 unsigned host_pause(const struct host *);
+/* Requests that came first wait for longer than this: what comes on top of
+ * all that is held already had better be refused. */
+#define HOST_OVERDUE_NS 250000000ull
+bool host_overdue(const struct host *);
 
 /*
  * A peer's side of the handshake was read: may it be linked?  NULL yes, else
@@ -220,6 +224,12 @@ bool host_drained(const struct host *);
 int host_snapshot_write(const struct host *, struct disk *);
 /* It is written, or -errno; queues only. */
 void host_snapshot_done(struct host *, int error);
+
+/* ---- rot ---------------------------------------------------------------- */
+
+struct scrub_result;
+/* What reading all of the directory has shown (scrub.h). */
+void host_scrubbed(struct host *, const struct scrub_result *);
 
 /* ---- looking ----------------------------------------------------------- */
 
