@@ -22,7 +22,8 @@
 struct lab_config {
 	const char *parent; /* where the scratch directory is made */
 	unsigned servers;
-	char **raftd_args; /* NULL at the end */
+	char **raftd_args;	     /* NULL at the end */
+	const char *raftlab_args[3]; /* of up; NULL at the end */
 };
 
 struct lab {
@@ -48,6 +49,9 @@ int lab_add(struct lab *);
 /* raftctl with these words, NULL at the end, within a minute; -ECHILD if it
  * fails, which it says itself. */
 int lab_raftctl(struct lab *, const char *const words[]);
+/* faults(8) with these words, NULL at the end; -ECHILD if it fails, which it
+ * says itself. */
+int lab_faults(struct lab *, const char *const words[]);
 /* Until every server is up and has caught up. */
 int lab_wait_healthy(struct lab *);
 /* User and system time of all servers so far, in seconds. */
