@@ -13,6 +13,7 @@
 #include "raftd/mend.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 #define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
 
@@ -302,6 +303,7 @@ host_client_gone(struct host *h, uint64_t client)
 	struct request_queue *q = &h->group->queue[REQUEST_WAITING];
 	struct request *r, *tmp;
 
+	watchers_gone(h->group, client);
 	/* What has not begun need not begin; the rest is answered into the
 	 * void. */
 	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
@@ -601,7 +603,7 @@ host_turn(struct host *h, struct host_time now)
 {
 	struct group *g = h->group;
 	struct raft_event tick = {.type = RAFT_EV_TICK};
-	uint64_t next;
+	uint64_t next, watch_ns;
 	int more;
 	bool slept = now.mono_ns - h->now.mono_ns >= h->opt.election_ns;
 
@@ -653,6 +655,9 @@ host_turn(struct host *h, struct host_time now)
 		next = mend_deadline(g);
 	if (strain_deadline(g) < next)
 		next = strain_deadline(g);
+	watch_ns = watchers_turn(g);
+	if (watch_ns < next)
+		next = watch_ns;
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;

@@ -113,6 +113,9 @@ struct host_env {
 	/* Answer (a whole frame).  Dropped if the client has gone. */
 	void (*client_send)(
 	    void *ctx, uint64_t client, const struct piece *, unsigned count);
+	/* Bytes queued to a client that it has not taken yet, of all clients
+	 * for 0.  NULL: nobody is ever slow. */
+	size_t (*client_backlog)(void *ctx, uint64_t client);
 	/* mono_ns as of this moment, not of the turn. */
 	uint64_t (*clock)(void *ctx);
 	/* One event: "event=leader term=7", without ts, level. */

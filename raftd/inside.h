@@ -13,6 +13,7 @@
  *	hello.c	    the handshake of peers
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
+ *	watchers.c  watchers.h: changes to those who want to be told
  *	status.c    what can be looked at
  *	strain.c    strain.h: a disk that is full or slow
  *	mend.c	    mend.h: rot that was found while it runs
@@ -92,6 +93,7 @@ struct catchup {
 };
 
 struct snapshots; /* snapshot.h */
+struct watchers;  /* watchers.h */
 
 /* The change of members that this server, leading, carries out. */
 struct change_state {
@@ -114,6 +116,7 @@ struct transfer_state {
 struct group {
 	struct host *host;
 	struct snapshots *snap;
+	struct watchers *watchers;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;

@@ -121,6 +121,14 @@ env_client_send(
 		service_send(s->service, client, piece, count);
 }
 
+static size_t
+env_client_backlog(void *ctx, uint64_t client)
+{
+	struct server *s = ctx;
+
+	return s->service != NULL ? service_backlog(s->service, client) : 0;
+}
+
 static uint64_t
 env_clock(void *ctx)
 {
@@ -576,6 +584,7 @@ open_host(struct server *s, struct errtext *et)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
+	    .client_backlog = env_client_backlog,
 	    .clock = env_clock,
 	    .log = env_log,
 	    .snapshot_start = env_snapshot_start,

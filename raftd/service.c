@@ -217,6 +217,17 @@ service_send(struct service *s, uint64_t client, const struct piece *piece,
 		mark_dirty(c);
 }
 
+size_t
+service_backlog(const struct service *s, uint64_t client)
+{
+	struct conn *c;
+
+	if (client == 0)
+		return s->output_bytes;
+	c = conn_by_id(s, client);
+	return c != NULL ? c->out.bytes : 0;
+}
+
 static void
 answer_buf(struct conn *c, struct mp_buf *b)
 {

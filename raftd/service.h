@@ -75,6 +75,8 @@ void service_options_set(struct service *, const struct service_options *);
 /* host_env.client_send */
 void service_send(
     struct service *, uint64_t client, const struct piece *, unsigned count);
+/* host_env.client_backlog */
+size_t service_backlog(const struct service *, uint64_t client);
 /* After each turn: write what was queued, read on where that is possible. */
 void service_flush(struct service *);
 /* Deadlines; returns the next one (mono_ns), UINT64_MAX for none. */
