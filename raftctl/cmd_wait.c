@@ -205,6 +205,10 @@ examine_server(struct findings *f, const struct survey_row *row)
 		find(f, what, false,
 		    "slow disk: one fsync in a hundred takes %.0f ms",
 		    json_number_value(p99));
+	if (json_is_true(json_object_get(st, "quarantined")))
+		find(f, what, false,
+		    "it came back with an empty or an old directory, and has "
+		    "no vote until it has caught up");
 	unsafe = json_object_get(st, "unsafe");
 	if (json_array_size(unsafe) > 0)
 		find(f, what, false, "runs with --unsafe-%s",

@@ -79,6 +79,14 @@ int message_read(const struct frame *, uint64_t from, uint64_t to,
     uint32_t *group, struct raft_msg *, struct mp_span *records);
 
 /* "You are no member any more": a whole frame. */
+/* A server that came back with an empty or an old directory has caught up:
+ * told to it by the leader of this term, and then by it to all others. */
+struct trust {
+	uint32_t group;
+	uint64_t term, id;
+};
+void trust_put(struct mp_buf *, const struct trust *);
+int trust_read(const struct frame *, struct trust *);
 void removed_put(struct mp_buf *, uint32_t group);
 int removed_read(const struct frame *, uint32_t *group);
 

@@ -232,6 +232,7 @@ on_dial(struct sim *sim, struct link *l)
 {
 	struct server *from = sim->server[l->from], *to = sim->server[l->to];
 	struct host_hello hello = {0};
+	char refused[128];
 	const char *why;
 
 	l->dial_queued = false;
@@ -244,7 +245,12 @@ on_dial(struct sim *sim, struct link *l)
 	to_learns(sim, l); /* of the end of an earlier one */
 	host_hello_self(from->host, to->id, &hello);
 	why = host_hello_judge(to->host, &hello, server_time(to));
-	if (why == NULL) {
+	if (why != NULL) {
+		/* As the answer has it, in raftd/peer.c. */
+		(void)snprintf(
+		    refused, sizeof(refused), "refused: %.100s", why);
+		why = refused;
+	} else {
 		host_hello_self(to->host, from->id, &hello);
 		why = host_hello_judge(from->host, &hello, server_time(from));
 	}
