@@ -143,8 +143,14 @@ encode(struct sim *sim, const struct op *op, struct mp_buf *b)
 	frame_put_request(b, (uint32_t)op->id, method[op->kind]);
 	switch (op->kind) {
 	case OP_GET:
-		mp_put_array(b, 1);
+		mp_put_array(b, 2);
 		mp_put_bin(b, key, len);
+		mp_put_map(b, 1);
+		/* Without a draw, so that no other one moves. */
+		mp_put_kv_str(b, "read",
+		    op->id * 7919 % 1000003 < sim->conf.lease_ppm
+			? "lease"
+			: "linearizable");
 		break;
 	case OP_DELETE:
 		/* The second key never exists: it names the operation. */

@@ -218,7 +218,9 @@ look_contact(struct server *s, const struct raft_status *st)
 	uint64_t limit = sim->conf.election_us * SIM_US * 3;
 	uint32_t heard = 1u << s->number;
 
-	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+	/* Who does not know yet how late it is cannot know this either. */
+	if (st->role != RAFT_LEADER || s->stale_ns != 0 ||
+	    sim->now - sh->leader_since < limit)
 		return;
 	for (unsigned i = 0; i < sim->server_count; i++)
 		if (sim->now - sh->heard[i] < limit)
@@ -246,6 +248,9 @@ look_log(
 	struct shadow *sh = shadow_of(s);
 	uint64_t stop;
 
+	/* More than it could hand over; the rest is looked at then. */
+	if (host_fills(s->host))
+		return;
 	if (st->last != sh->log.last) {
 		/* All that the core has was handed to storage in this turn at
 		 * the latest, and a log never ends before what it wrote. */

@@ -30,6 +30,7 @@ enum prng_stream {
 	PRNG_CLIENT = 400,
 	PRNG_CRASH = 500,
 	PRNG_CLOCK = 600,
+	PRNG_READS = 700,
 };
 
 void prng_init(struct prng *, uint64_t seed, uint64_t stream);

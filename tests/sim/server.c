@@ -63,6 +63,7 @@ server_clock_drift(struct server *s, int64_t ppm)
 /* ---- what the host asks for --------------------------------------------- */
 
 static void batch_start(struct server *);
+static void on_turn(struct server *);
 static void turns_forget(struct server *);
 
 static void
@@ -70,7 +71,7 @@ env_store_submit(void *ctx, struct store_job *job)
 {
 	struct server *s = ctx;
 
-	if (job->kind == STORE_WRITE)
+	if (job->kind == STORE_WRITE && !job->again)
 		check_submitted(s, job);
 	if (++s->jobs_out > STORE_JOBS_MAX)
 		mark(MARK_STORE_CROWDED);
@@ -122,6 +123,14 @@ env_client_send(
 	clients_reply(s->sim, s->number, client, pieces, count);
 }
 
+static uint64_t
+env_clock(void *ctx)
+{
+	const struct server *s = ctx;
+
+	return server_time(s).mono_ns;
+}
+
 static void
 env_log(void *ctx, enum host_log_level level, const char *fields)
 {
@@ -130,7 +139,7 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
 	if (strncmp(fields, "event=joined", 12) == 0)
 		mark(MARK_JOINER_LINKED);
-	if (strncmp(fields, "event=damaged_log", 17) != 0)
+	if (strncmp(fields, "event=damaged_", 14) != 0)
 		return;
 	mark(MARK_DAMAGE_FOUND);
 	if (!s->damaged && !s->untrusted)
@@ -427,6 +436,9 @@ options_fill(const struct server *s, struct host_options *o)
 	    .append_entries_max = (uint32_t)c->append_entries_max,
 	    .wal_segment_size = (uint32_t)c->segment_size,
 	    .snapshot_entries = c->snapshot_entries,
+	    .lease_drift_ppm = (uint32_t)c->lease_drift_ppm,
+	    .follower_reads = c->forward_reads != 0 ? FOLLOWER_READS_FORWARD
+						    : FOLLOWER_READS_LOCAL,
 	    .cluster = "sim",
 	};
 	snprintf(o->name, sizeof(o->name), "s%u", s->number + 1);
@@ -490,6 +502,7 @@ server_start(struct server *s)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
+	    .clock = env_clock,
 	    .log = env_log,
 	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,
@@ -631,6 +644,11 @@ server_pause(struct server *s, uint64_t length)
 	if (s->state != SERVER_UP)
 		return;
 	mark(MARK_PAUSE);
+	/* Now and then right behind the look at the clock with which a turn
+	 * begins. */
+	if (s->paused_until == 0 && s->sim->conf.lease_drift_ppm != 0 &&
+	    prng_ppm(&s->crash_prng, 500000))
+		s->stale_ns = server_time(s).mono_ns;
 	if (s->paused_until < s->sim->now + length)
 		s->paused_until = s->sim->now + length;
 	events_add(&s->sim->events, s->paused_until, EV_RESUME,
@@ -658,8 +676,17 @@ void
 server_resume(struct server *s)
 {
 	size_t n = s->parked_count;
+	bool mid_turn = s->stale_ns != 0 && s->state == SERVER_UP;
 
 	s->paused_until = 0;
+	if (mid_turn) {
+		mark(MARK_PAUSE_MID_TURN);
+		on_turn(s);
+		/* It may have died of it, and took that road twice. */
+		if (s->state != SERVER_UP)
+			return;
+	}
+	s->stale_ns = 0;
 	s->parked_count = 0;
 	for (size_t i = 0; i < n; i++)
 		events_add(&s->sim->events, s->sim->now, s->parked[i].what,
@@ -747,10 +774,13 @@ on_turn(struct server *s)
 	struct host_time t = server_time(s);
 	uint64_t deadline, wait;
 
+	if (s->stale_ns != 0)
+		t.mono_ns = s->stale_ns;
 	s->turn_soon = false;
 	s->turn_token++;
 	deadline = host_turn(s->host, t);
 	check_turn(s);
+	s->stale_ns = 0;
 	if (s->fatal != 0) {
 		s->fatal_count++;
 		mark(MARK_FATAL);
@@ -779,6 +809,7 @@ on_turn(struct server *s)
 		s->timer_at = UINT64_MAX;
 		return;
 	}
+	t = server_time(s);
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /

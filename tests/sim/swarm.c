@@ -210,6 +210,24 @@ draw_faults(struct swarm *s, struct prng *p, enum profile profile)
 }
 
 /*
+ * Leases in half of the runs, from a stream of their own so that the seeds
+ * that are kept stay what they are.  The bound is the drift that the clocks
+ * have, or a little more; beyond the promises no lease is of any use.
+ */
+static void
+draw_reads(struct swarm *s, const struct swarm_options *o)
+{
+	struct prng p;
+
+	prng_init(&p, o->seed, PRNG_READS);
+	s->forward_reads = prng_below(&p, 4) == 0;
+	if (o->profile != PROFILE_NORMAL || prng_below(&p, 2) == 0)
+		return;
+	s->lease_drift_ppm = s->drift_ppm + ONE_OF(&p, 1, 100, 20000);
+	s->lease_ppm = ONE_OF(&p, 300000, 1000000);
+}
+
+/*
  * Each restart reads the whole log, so many restarts of a long log would eat
  * the time of many other seeds: a busy nemesis has a shorter run, and one
  * run has operations in the tens of thousands at most.
@@ -237,6 +255,7 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_network(s, &p);
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
+	draw_reads(s, o);
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
