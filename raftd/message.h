@@ -79,6 +79,10 @@ int message_read(const struct frame *, uint64_t from, uint64_t to,
     uint32_t *group, struct raft_msg *, struct mp_span *records);
 
 /* "You are no member any more": a whole frame. */
+/* [2, "space", [group, full, sum]]: has the sender room in its log? */
+void space_put(struct mp_buf *, uint32_t group, bool full);
+int space_read(const struct frame *, uint32_t *group, bool *full);
+
 void removed_put(struct mp_buf *, uint32_t group);
 int removed_read(const struct frame *, uint32_t *group);
 

@@ -9,6 +9,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 #define NS_PER_MS 1000000
 
@@ -106,6 +107,35 @@ put_name(struct mp_buf *b, const struct host *h, uint64_t id)
 	mp_put_kv_str(b, "name", name);
 }
 
+/* The configuration in force, as raftwal stat prints it. */
+static void
+put_config_now(const struct group *g, struct mp_buf *b)
+{
+	const struct config_at *c = &g->config[g->config_count - 1];
+	const struct config_entry *e = &c->e;
+
+	mp_put_str(b, "config");
+	mp_put_map(b, 5);
+	mp_put_kv_u64(b, "index", c->index);
+	mp_put_kv_bool(b, "joint", e->config.joint);
+	mp_put_str(b, "members");
+	mp_put_array(b, e->config.count);
+	for (uint32_t i = 0; i < e->config.count; i++) {
+		mp_put_map(b, 6);
+		mp_put_kv_u64(b, "id", e->config.member[i].id);
+		mp_put_kv_u64(b, "voter", e->config.member[i].voter);
+		mp_put_kv_str(b, "address", e->address[i]);
+		mp_put_kv_str(b, "name", e->info[i].name);
+		mp_put_kv_str(b, "zone", e->info[i].zone);
+		mp_put_kv_u64(b, "priority", e->info[i].priority);
+	}
+	mp_put_str(b, "removed");
+	mp_put_array(b, e->removed_count);
+	for (uint32_t i = 0; i < e->removed_count; i++)
+		mp_put_u64(b, e->removed[i]);
+	mp_put_kv_u64(b, "removed_floor", e->removed_floor);
+}
+
 static void
 put_log(struct group *g, struct mp_buf *b)
 {
@@ -137,7 +167,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 25);
+	mp_put_map(b, 32);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -147,6 +177,12 @@ status_put(struct group *g, struct mp_buf *b)
 	mp_put_kv_u64(b, "protocol", WIRE_PROTOCOL);
 	mp_put_kv_u64(b, "group", g->id);
 	put_log(g, b); /* 11 */
+	put_hex(b, "uuid", h->identity.uuid);
+	mp_put_kv_u64(b, "boot", h->identity.boot);
+	mp_put_kv_u64(b, "epoch", h->identity.epoch);
+	mp_put_kv_u64(b, "last_term", g->st.last_term);
+	mp_put_kv_bool(b, "damaged", g->st.damaged);
+	put_config_now(g, b);
 	put_fsync(h, b);
 	mp_put_kv_u64(
 	    b, "uptime_ms", (h->now.mono_ns - h->started_ns) / NS_PER_MS);
@@ -159,6 +195,7 @@ status_put(struct group *g, struct mp_buf *b)
 	if (h->opt.no_joint)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
+	mp_put_kv_str(b, "disk", strain_name(h));
 	mp_put_str(b, "snapshots");
 	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);
@@ -276,7 +313,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 9);
+	mp_put_array(b, n + 10);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -285,6 +322,7 @@ discover_put(struct mp_buf *b)
 	put_method(b, "members", "", "the members, as the leader sees them");
 	put_method(b, "snapshot", "{newest}", "take a snapshot of this server");
 	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "log.read", "from, to, {}", "entries of the log");
 	put_method(b, "snapshot.read", "hash, offset, {limit}",
 	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",

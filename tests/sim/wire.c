@@ -46,6 +46,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct chunk chunk;
 	struct chunk_ack ack;
 	size_t n = wire_frame(data, len, frame);
+	uint32_t g;
+	bool full;
 
 	*raft_type = 0;
 	if (n == 0)
@@ -60,6 +62,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "removed"))
 		return n;
+	if (mp_span_eq(frame->method, "space"))
+		return space_read(frame, &g, &full) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
