@@ -32,8 +32,7 @@ static const struct {
     {"loss", "network"},
     {"dup", "network"},
     {"reorder", "network"},
-    /* changes what servers say behind their checksums: only by its name */
-    {"corrupt", "corrupt"},
+    {"corrupt", "network"},
     {"reset", "network"},
     {"rate", "network"},
     {"kill", "process"},

@@ -26,12 +26,15 @@ static const struct command commands[] = {
 	cmd_del_options},
     {"ls", "[PREFIX]", "list keys in order", cmd_ls, cmd_ls_options},
     {"incr", "KEY [N]", "add to a number and print it", cmd_incr,
-	cmd_write_options},
+	cmd_incr_options},
     {"edit", "KEY", "change a value in an editor", cmd_edit, cmd_none_options},
     {"txn", "[FILE|-]", "compare, then do one of two things", cmd_txn,
 	cmd_write_options},
     {"watch", "KEY [-- COMMAND...]", "changes as they happen", cmd_watch,
 	cmd_watch_options},
+    {"lease", "grant TIME | ls | show ID | renew ID | revoke ID",
+	"what goes away by itself unless it is renewed", cmd_lease,
+	cmd_lease_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,
@@ -51,6 +54,9 @@ static const struct command commands[] = {
 	cmd_tune_options},
     {"reconcile", "FILE", "bring the members to a declared state",
 	cmd_reconcile, cmd_reconcile_options},
+    {"recover", "plan DIR|ADDR...",
+	"what can be made of the servers that are left", cmd_recover,
+	cmd_none_options},
     {"transfer", "[ID]", "hand leadership over", cmd_transfer,
 	cmd_none_options},
     {"wait",
@@ -515,12 +521,86 @@ cli_put_write_options(
 	mp_put_kv_u64(b, "seq", 1);
 }
 
+int
+cli_take_if_lock(struct cli *cli, const char *arg, struct cli_if_lock *l)
+{
+	const char *at = strrchr(arg, '=');
+
+	if (at == NULL || at == arg || units_u64(at + 1, &l->token) < 0)
+		return cli_usage(cli, "--if-lock is NAME=TOKEN, not '%s'", arg);
+	l->name = arg;
+	l->name_len = (size_t)(at - arg);
+	return -1;
+}
+
+void
+cli_put_if_lock(struct mp_buf *b, const struct cli_if_lock *l)
+{
+	if (l->name == NULL)
+		return;
+	mp_put_kv_bin(b, "if_lock", l->name, l->name_len);
+	mp_put_kv_u64(b, "if_token", l->token);
+}
+
 enum wire_status
 cli_write(struct cli *cli, const char *method, const struct mp_buf *params,
     const char *request_id, struct client_answer *a)
 {
 	return cli_call(cli, method, params,
 	    request_id == NULL ? CLIENT_SESSION : CLIENT_IDEMPOTENT, a);
+}
+
+/* ---- reads ------------------------------------------------------------ */
+
+int
+cli_take_read(struct cli *cli, struct cli_read *r, const char *mode)
+{
+	if (strcmp(mode, "linearizable") != 0 && strcmp(mode, "lease") != 0 &&
+	    strcmp(mode, "stale") != 0)
+		return cli_usage(cli,
+		    "--read is linearizable, lease or stale, not '%s'", mode);
+	r->mode = mode;
+	return -1;
+}
+
+int
+cli_take_max_stale(struct cli *cli, struct cli_read *r, const char *value)
+{
+	if (units_duration_ms(value, &r->max_stale_ms) < 0)
+		return cli_usage(cli,
+		    "--max-stale is a time as in 250ms, 5s or 2m, not '%s'",
+		    value);
+	r->bounded = true;
+	return -1;
+}
+
+bool
+cli_reads_stale(const struct cli_read *r)
+{
+	return r->bounded || (r->mode != NULL && strcmp(r->mode, "stale") == 0);
+}
+
+int
+cli_judge_read(struct cli *cli, const struct cli_read *r)
+{
+	if (r->bounded && r->mode != NULL && strcmp(r->mode, "stale") != 0)
+		return cli_usage(cli, "--max-stale goes with --read=stale");
+	return -1;
+}
+
+uint32_t
+cli_read_count(const struct cli_read *r)
+{
+	return (uint32_t)(r->mode != NULL || r->bounded) + r->bounded;
+}
+
+void
+cli_put_read(struct mp_buf *b, const struct cli_read *r)
+{
+	if (r->mode != NULL || r->bounded)
+		mp_put_kv_str(b, "read", r->mode != NULL ? r->mode : "stale");
+	if (r->bounded)
+		mp_put_kv_u64(b, "max_stale", r->max_stale_ms);
 }
 
 /* ---- the program ------------------------------------------------------ */

@@ -16,7 +16,7 @@
 #include "raftctl/client.h"
 #include "raftctl/output.h"
 
-#define CLI_OPTIONS_MAX 16 /* of one command */
+#define CLI_OPTIONS_MAX 24 /* of one command */
 
 struct cli {
 	const char *program;
@@ -96,6 +96,28 @@ enum wire_status cli_write(struct cli *, const char *method,
 #define CLI_REQUEST_ID_MAX 60			      /* bytes */
 int cli_judge_request_id(struct cli *, const char *); /* negative: go on */
 
+/* How a read is to be answered: --read and --max-stale. */
+struct cli_read {
+	const char *mode; /* NULL: linearizable, the servers' default */
+	bool bounded;
+	uint64_t max_stale_ms;
+};
+int cli_take_read(struct cli *, struct cli_read *, const char *mode);
+int cli_take_max_stale(struct cli *, struct cli_read *, const char *value);
+int cli_judge_read(struct cli *, const struct cli_read *);
+uint32_t cli_read_count(const struct cli_read *); /* options it puts */
+void cli_put_read(struct mp_buf *, const struct cli_read *);
+bool cli_reads_stale(const struct cli_read *);
+/* --if-lock NAME=TOKEN, as pairs of the options.  Negative: go on. */
+struct cli_if_lock {
+	const char *name; /* NULL: not given */
+	size_t name_len;
+	uint64_t token;
+};
+int cli_take_if_lock(struct cli *, const char *arg, struct cli_if_lock *);
+#define CLI_IF_LOCK_PAIRS 2
+void cli_put_if_lock(struct mp_buf *, const struct cli_if_lock *);
+
 /* ---- the ends --------------------------------------------------------- */
 
 /* Report an error and give its exit status. */
@@ -148,6 +170,7 @@ int cmd_incr(struct cli *, int, char **);
 int cmd_txn(struct cli *, int, char **);
 int cmd_edit(struct cli *, int, char **);
 int cmd_watch(struct cli *, int, char **);
+int cmd_lease(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
 int cmd_snapshot(struct cli *, int, char **);
@@ -163,13 +186,16 @@ int cmd_set(struct cli *, int, char **);
 int cmd_tune(struct cli *, int, char **);
 int cmd_transfer(struct cli *, int, char **);
 int cmd_reconcile(struct cli *, int, char **);
+int cmd_recover(struct cli *, int, char **);
 
 extern const struct cli_option cmd_get_options[];
 extern const struct cli_option cmd_put_options[];
 extern const struct cli_option cmd_del_options[];
 extern const struct cli_option cmd_ls_options[];
-extern const struct cli_option cmd_write_options[]; /* incr, txn */
+extern const struct cli_option cmd_write_options[]; /* txn */
+extern const struct cli_option cmd_incr_options[];
 extern const struct cli_option cmd_watch_options[];
+extern const struct cli_option cmd_lease_options[];
 extern const struct cli_option cmd_all_options[];  /* status, hash */
 extern const struct cli_option cmd_none_options[]; /* no own ones */
 extern const struct cli_option cmd_add_options[];

@@ -18,16 +18,28 @@ const struct cli_option cmd_write_options[] = {
     {0},
 };
 
-/* The one option; negative: operands begin. */
+const struct cli_option cmd_incr_options[] = {
+    {"request-id", 0, "ID", "once only under this name, however often asked"},
+    {"if-lock", 0, "NAME=TOKEN", "only while the lock is held with this token"},
+    {0},
+};
+enum { REQUEST_ID, IF_LOCK };
+
+/* Negative: operands begin. */
 static int
-take_options(struct cli *cli, int argc, char **argv, const char **request_id)
+take_options(struct cli *cli, int argc, char **argv, const char **request_id,
+    struct cli_if_lock *if_lock)
 {
 	int option, status;
 
 	*request_id = NULL;
 	while ((option = cli_next(cli, argc, argv)) >= 0) {
-		*request_id = optarg;
-		status = cli_judge_request_id(cli, optarg);
+		if (option == IF_LOCK) {
+			status = cli_take_if_lock(cli, optarg, if_lock);
+		} else {
+			*request_id = optarg;
+			status = cli_judge_request_id(cli, optarg);
+		}
 		if (status >= 0)
 			return status;
 	}
@@ -53,16 +65,22 @@ print_incr(struct cli *cli, struct mp_span raw)
 {
 	struct mp_cur c = mp_cur_span(raw), value;
 	struct mp_map m;
+	bool succeeded = true;
 	int64_t number;
 	char line[32];
 
-	if (mp_read_mapping(&c, &m) < 0 || mp_get(&m, "value", &value) < 0 ||
-	    mp_read_i64(&value, &number) < 0)
+	if (mp_read_mapping(&c, &m) < 0 ||
+	    mp_get_bool(&m, "succeeded", &succeeded) < 0 ||
+	    mp_get(&m, "value", &value) < 0 || mp_read_i64(&value, &number) < 0)
 		return cli_fail(
 		    cli, WIRE_PROTOCOL_ERROR, "the answer has no number");
 	if (cli_wants_record(cli)) {
 		cli_print_outcome(cli, raw);
-		return 0;
+		return succeeded ? 0 : 1;
+	}
+	if (!succeeded) {
+		fprintf(stderr, "raftctl: not changed: the lock is lost\n");
+		return 1;
 	}
 	(void)snprintf(line, sizeof(line), "%lld\n", (long long)number);
 	output_bytes(line, strlen(line));
@@ -75,8 +93,9 @@ cmd_incr(struct cli *cli, int argc, char **argv)
 	struct client_answer answer;
 	struct mp_buf params;
 	const char *id;
+	struct cli_if_lock if_lock = {0};
 	int64_t by = 1;
-	int status = take_options(cli, argc, argv, &id);
+	int status = take_options(cli, argc, argv, &id, &if_lock);
 
 	if (status >= 0)
 		return status;
@@ -90,7 +109,9 @@ cmd_incr(struct cli *cli, int argc, char **argv)
 	mp_put_array(&params, 3);
 	mp_put_bin(&params, argv[0], strlen(argv[0]));
 	mp_put_i64(&params, by);
-	cli_put_write_options(cli, &params, 0, id);
+	cli_put_write_options(
+	    cli, &params, if_lock.name != NULL ? CLI_IF_LOCK_PAIRS : 0, id);
+	cli_put_if_lock(&params, &if_lock);
 	if (cli_write(cli, "incr", &params, id, &answer) == WIRE_OK)
 		status = print_incr(
 		    cli, mp_span(answer.result.data, answer.result.len));
@@ -247,7 +268,7 @@ cmd_txn(struct cli *cli, int argc, char **argv)
 	struct client_answer answer;
 	struct mp_buf params;
 	const char *id;
-	int status = take_options(cli, argc, argv, &id);
+	int status = take_options(cli, argc, argv, &id, NULL);
 
 	if (status >= 0)
 		return status;

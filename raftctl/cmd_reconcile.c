@@ -2,11 +2,12 @@
  * cmd_reconcile.c - brings the members of a cluster to a declared state.
  *
  * Each round looks at the cluster anew, finds the first difference, and takes
- * one step towards the declaration; nothing is remembered between rounds, so
- * whoever is killed at any point is resumed by the next one.  The steps, in
- * this order: leave a joint configuration (the leader does), add what is
- * missing as learners, wait until they have caught up, change all voters in
- * one joint change, set names, zones and priorities.
+ * one step towards the declaration; nothing is remembered between rounds that
+ * matters, so whoever is killed at any point is resumed by the next one.  The
+ * steps, in this order: what has begun comes to its end (the leader sees to
+ * that), what is missing is added as learners, they catch up, leadership goes
+ * to a voter that stays, all voters change in one joint change, which is
+ * entered, committed and left, and names, zones and priorities are set.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -19,9 +20,10 @@
 #include "raftctl/members.h"
 #include "raftctl/units.h"
 
-#define ROUND_MS 50
-#define WATCH_MS 500
-#define FILE_LEN_MAX (1u << 20)
+#define ROUND_MS 50  /* between two looks, */
+#define CLOSE_MS 5   /* and while a change is on its way */
+#define WATCH_MS 500 /* when all is as declared */
+#define RATE_MAX 64  /* changes that a window may hold */
 
 enum { RECONCILE_WATCH, RECONCILE_DRY_RUN };
 const struct cli_option cmd_reconcile_options[] = {
@@ -39,23 +41,32 @@ struct declared {
 struct declaration {
 	struct declared member[MEMBERS_MAX];
 	unsigned count;
-	uint64_t cooldown_ms; /* between two changes */
-	uint64_t lag_max;     /* so far behind counts as caught up */
+	uint64_t cooldown_ms;	/* between two changes, as the cluster has it */
+	uint64_t rate, rate_ms; /* so many changes in so long; 0: no limit */
+	uint64_t lag_max;	/* so far behind counts as caught up */
+	const char *mode;	/* of member.change, raftrpc(5) */
 };
 
 enum phase {
 	CONVERGED,
 	ADD_LEARNER,
 	CATCH_UP,
+	TRANSFER,
+	ENTER_JOINT,
+	COMMIT_NEW,
 	LEAVE_JOINT,
-	CHANGE_VOTERS,
+	NO_JOINT,
+	CHANGE_LEARNERS,
 	TUNE,
+	COOLDOWN,
+	RATE_LIMIT,
 	REFUSED,
 };
 
 struct step {
 	enum phase phase;
-	json_t *change; /* member.change, NULL: only wait */
+	json_t *change;	   /* member.change, NULL: only wait */
+	uint64_t transfer; /* to whom, 0: to nobody */
 	char reason[200];
 };
 
@@ -87,12 +98,34 @@ copy_number(json_t *o, const char *key, uint64_t *out)
 	return 0;
 }
 
+/* A word that it does not know may be one that matters. */
+static bool
+knows_all(json_t *o, const char *const *keys)
+{
+	const char *key;
+	json_t *value;
+	unsigned i;
+
+	json_object_foreach(o, key, value)
+	{
+		for (i = 0; keys[i] != NULL && strcmp(key, keys[i]) != 0; i++)
+			;
+		if (keys[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
 static int
 read_declared(json_t *o, struct declared *m)
 {
 	char role[16] = "voter";
 
-	if (!json_is_object(o) || copy_number(o, "id", &m->id) < 0 ||
+	static const char *const keys[] = {
+	    "id", "address", "role", "name", "zone", "priority", NULL};
+
+	if (!json_is_object(o) || !knows_all(o, keys) ||
+	    copy_number(o, "id", &m->id) < 0 ||
 	    copy_text(o, "address", m->address, sizeof(m->address)) < 0 ||
 	    copy_text(o, "name", m->name, sizeof(m->name)) < 0 ||
 	    copy_text(o, "zone", m->zone, sizeof(m->zone)) < 0 ||
@@ -106,13 +139,51 @@ read_declared(json_t *o, struct declared *m)
 }
 
 static int
+read_rate(json_t *rate, struct declaration *d)
+{
+	if (rate == NULL)
+		return 0;
+	if (!json_is_object(rate) ||
+	    copy_number(rate, "changes", &d->rate) < 0 ||
+	    copy_number(rate, "window_ms", &d->rate_ms) < 0)
+		return -EINVAL;
+	return d->rate == 0 || d->rate > RATE_MAX || d->rate_ms == 0 ? -EINVAL
+								     : 0;
+}
+
+static int
+read_mode(json_t *policy, struct declaration *d)
+{
+	static const char *const modes[][2] = {{"safe", "safe"},
+	    {"unsafe-early-vote", "early-vote"},
+	    {"unsafe-no-joint", "no-joint"}};
+	char mode[32] = "safe";
+
+	if (copy_text(policy, "mode", mode, sizeof(mode)) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(mode, modes[i][0]) != 0)
+			continue;
+		d->mode = modes[i][1];
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int
 read_policy(json_t *policy, struct declaration *d)
 {
+	static const char *const keys[] = {
+	    "cooldown_ms", "rate", "catch_up_entries", "mode", NULL};
+
+	d->mode = "safe";
 	if (policy == NULL)
 		return 0;
-	if (!json_is_object(policy) ||
+	if (!json_is_object(policy) || !knows_all(policy, keys) ||
 	    copy_number(policy, "cooldown_ms", &d->cooldown_ms) < 0 ||
-	    copy_number(policy, "catch_up_entries", &d->lag_max) < 0)
+	    copy_number(policy, "catch_up_entries", &d->lag_max) < 0 ||
+	    read_rate(json_object_get(policy, "rate"), d) < 0 ||
+	    read_mode(policy, d) < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -184,8 +255,9 @@ add_missing(
 		if (at != NULL)
 			continue;
 		s->phase = ADD_LEARNER;
-		s->change = json_pack("{s:s, s:I, s:s, s:b}", "op", "add", "id",
-		    (json_int_t)m->id, "address", m->address, "learner", 1);
+		s->change = json_pack("{s:s, s:I, s:s, s:b, s:s}", "op", "add",
+		    "id", (json_int_t)m->id, "address", m->address, "learner",
+		    1, "mode", d->mode);
 		(void)snprintf(s->reason, sizeof(s->reason),
 		    "server %llu is not a member", (unsigned long long)m->id);
 		return true;
@@ -196,6 +268,8 @@ add_missing(
 static bool
 catch_up(const struct declaration *d, const struct members *now, struct step *s)
 {
+	if (strcmp(d->mode, "early-vote") == 0)
+		return false;
 	for (unsigned i = 0; i < now->count; i++) {
 		const struct member *m = &now->member[i];
 		const struct declared *want = declared_by_id(d, m->id);
@@ -212,28 +286,72 @@ catch_up(const struct declaration *d, const struct members *now, struct step *s)
 	return false;
 }
 
+/* Does any member vote that shall not, or the reverse? */
+static bool
+voters_differ(const struct declaration *d, const struct members *now)
+{
+	for (unsigned i = 0; i < now->count; i++) {
+		const struct declared *want =
+		    declared_by_id(d, now->member[i].id);
+
+		if ((want != NULL && want->voter) != now->member[i].voter)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The leader goes: one that stays leads first, so that what is accepted is
+ * answered as ever.  Where none stays, the leader leaves with the change.
+ */
+static bool
+transfer(const struct declaration *d, const struct members *now, struct step *s)
+{
+	const struct member *best = NULL;
+
+	for (unsigned i = 0; i < now->count; i++) {
+		const struct member *m = &now->member[i];
+		const struct declared *want = declared_by_id(d, m->id);
+		bool stays = want != NULL && want->voter && m->voter;
+
+		if (m->leader && stays)
+			return false;
+		if (stays && m->in_sync && m->lag <= MEMBERS_LAG_MAX &&
+		    (best == NULL || m->priority > best->priority ||
+			(m->priority == best->priority && m->lag < best->lag)))
+			best = m;
+	}
+	if (best == NULL)
+		return false;
+	s->phase = TRANSFER;
+	s->transfer = best->id;
+	(void)snprintf(s->reason, sizeof(s->reason),
+	    "the leader goes, voter %llu stays", (unsigned long long)best->id);
+	return true;
+}
+
 static bool
 change_voters(
     const struct declaration *d, const struct members *now, struct step *s)
 {
 	json_t *ids = json_array(), *learners = json_array();
-	bool differs = false;
+	bool voters = voters_differ(d, now), differs = voters;
 
-	for (unsigned i = 0; i < now->count; i++) {
-		const struct member *m = &now->member[i];
-		const struct declared *want = declared_by_id(d, m->id);
-
-		differs |= want == NULL || want->voter != m->voter;
-	}
+	for (unsigned i = 0; i < now->count; i++)
+		differs |= declared_by_id(d, now->member[i].id) == NULL;
 	for (unsigned i = 0; i < d->count; i++)
 		(void)json_array_append_new(d->member[i].voter ? ids : learners,
 		    json_integer((json_int_t)d->member[i].id));
-	if (differs) {
-		s->phase = CHANGE_VOTERS;
-		s->change = json_pack("{s:s, s:O, s:O}", "op", "set", "ids",
-		    ids, "learners", learners);
+	if (differs && !(voters && transfer(d, now, s))) {
+		s->phase = !voters			      ? CHANGE_LEARNERS
+			   : strcmp(d->mode, "no-joint") == 0 ? NO_JOINT
+							      : ENTER_JOINT;
+		s->change = json_pack("{s:s, s:O, s:O, s:s, s:s}", "op", "set",
+		    "ids", ids, "learners", learners, "mode", d->mode, "until",
+		    s->phase == ENTER_JOINT ? "entered" : "complete");
 		(void)snprintf(s->reason, sizeof(s->reason),
-		    "the voters are not those declared");
+		    voters ? "the voters are not those declared"
+			   : "a learner is not declared");
 	}
 	json_decref(ids);
 	json_decref(learners);
@@ -271,40 +389,54 @@ tune_one(const struct declaration *d, const struct members *now, struct step *s)
 	return false;
 }
 
+/* What has begun: the leader brings it to its end, whoever leads. */
+static bool
+settle(const struct members *now, struct step *s)
+{
+	if (!now->joint && now->config_committed)
+		return false;
+	s->phase =
+	    now->joint && !now->config_committed ? COMMIT_NEW : LEAVE_JOINT;
+	(void)snprintf(s->reason, sizeof(s->reason),
+	    "the %sconfiguration at %llu is %scommitted",
+	    now->joint ? "joint " : "", (unsigned long long)now->config_index,
+	    now->config_committed ? "" : "not yet ");
+	return true;
+}
+
 static void
 next_step(
     const struct declaration *d, const struct members *now, struct step *s)
 {
 	memset(s, 0, sizeof(*s));
-	if (now->joint) {
-		s->phase = LEAVE_JOINT;
-		(void)snprintf(
-		    s->reason, sizeof(s->reason), "the configuration is joint");
-		return;
-	}
-	if (!add_missing(d, now, s) && !catch_up(d, now, s) &&
-	    !change_voters(d, now, s))
+	if (!settle(now, s) && !add_missing(d, now, s) &&
+	    !catch_up(d, now, s) && !change_voters(d, now, s))
 		(void)tune_one(d, now, s);
 }
 
 /* ---- telling ----------------------------------------------------------- */
 
 static void
-say(const struct declaration *d, const struct members *now,
-    const struct step *s, const char *state, const char *reason)
+say(const struct members *now, enum phase p, const char *state,
+    const char *reason)
 {
 	static const char *const phase[] = {
 	    [CONVERGED] = "converged",
 	    [ADD_LEARNER] = "add-learner",
 	    [CATCH_UP] = "catch-up",
+	    [TRANSFER] = "transfer-leadership",
+	    [ENTER_JOINT] = "enter-joint",
+	    [COMMIT_NEW] = "commit-new",
 	    [LEAVE_JOINT] = "leave-joint",
-	    [CHANGE_VOTERS] = "change-voters",
+	    [NO_JOINT] = "no-joint",
+	    [CHANGE_LEARNERS] = "change-learners",
 	    [TUNE] = "tune",
+	    [COOLDOWN] = "cooldown",
+	    [RATE_LIMIT] = "rate-limit",
 	    [REFUSED] = "refused",
 	};
 	json_t *members = json_array(), *line;
 
-	(void)d;
 	for (unsigned i = 0; i < now->count; i++)
 		(void)json_array_append_new(
 		    members, json_pack("{s:I, s:b, s:I, s:b}", "id",
@@ -312,13 +444,21 @@ say(const struct declaration *d, const struct members *now,
 				 now->member[i].voter, "lag_entries",
 				 (json_int_t)now->member[i].lag, "leader",
 				 now->member[i].leader));
-	line = json_pack("{s:s, s:s, s:o, s:b, s:s}", "phase", phase[s->phase],
-	    "step", state, "members", members, "joint", now->joint, "reason",
-	    reason);
+	line = json_pack("{s:s, s:s, s:o, s:b, s:s}", "phase", phase[p], "step",
+	    state, "members", members, "joint", now->joint, "reason", reason);
 	(void)json_dumpf(line, stdout, JSON_COMPACT);
 	(void)fputc('\n', stdout);
 	(void)fflush(stdout);
 	json_decref(line);
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static void
@@ -336,17 +476,131 @@ struct reconcile {
 	bool watch, dry_run;
 	enum phase said; /* the phase that was told last */
 	bool has_said;
+	uint64_t entered; /* the joint configuration we began, 0: none */
+	enum phase joint; /* how far it was seen to be */
+	uint64_t changed_ms[RATE_MAX]; /* ring: when we changed anything */
+	unsigned changes;
 };
 
 static void
-say_once(struct reconcile *rc, const struct declaration *d,
-    const struct members *now, const struct step *s)
+say_once(struct reconcile *rc, const struct members *now, const struct step *s)
 {
-	if (rc->has_said && rc->said == s->phase && s->change == NULL)
+	bool acts = s->change != NULL || s->transfer != 0;
+
+	if (rc->has_said && rc->said == s->phase && !acts)
 		return;
 	rc->has_said = true;
 	rc->said = s->phase;
-	say(d, now, s, s->change != NULL ? "begin" : "wait", s->reason);
+	say(now, s->phase,
+	    acts		    ? "begin"
+	    : s->phase == CONVERGED ? "done"
+				    : "wait",
+	    s->reason);
+}
+
+/* The steps of a joint change that are over, seen or not: it went through
+ * each of them. */
+static void
+follow_joint(struct reconcile *rc, const struct members *now)
+{
+	enum phase seen;
+
+	if (rc->entered == 0 || now->config_index < rc->entered)
+		return;
+	seen = now->config_index > rc->entered
+		   ? (now->config_committed ? LEAVE_JOINT : COMMIT_NEW)
+	       : now->config_committed ? COMMIT_NEW
+				       : ENTER_JOINT;
+	while (rc->joint < seen) {
+		rc->joint++;
+		say(now, rc->joint, "done",
+		    rc->joint == COMMIT_NEW
+			? "both majorities have the joint configuration"
+			: "the new voters decide alone");
+	}
+	if (rc->joint == LEAVE_JOINT)
+		rc->entered = 0;
+}
+
+/* Not yet: too soon after the change before, whoever made that, or one too
+ * many of ours. */
+static bool
+too_soon(const struct reconcile *rc, const struct declaration *d,
+    const struct members *now, struct step *s)
+{
+	uint64_t first;
+
+	if (s->change == NULL && s->transfer == 0)
+		return false;
+	if (now->config_age_ms < d->cooldown_ms) {
+		s->phase = COOLDOWN;
+		(void)snprintf(s->reason, sizeof(s->reason),
+		    "the members changed %llu ms ago",
+		    (unsigned long long)now->config_age_ms);
+	} else if (d->rate > 0 && rc->changes >= d->rate &&
+		   now_ms() - (first = rc->changed_ms[(rc->changes - d->rate) %
+						      RATE_MAX]) <
+		       d->rate_ms) {
+		s->phase = RATE_LIMIT;
+		(void)snprintf(s->reason, sizeof(s->reason),
+		    "%llu changes in %llu ms", (unsigned long long)d->rate,
+		    (unsigned long long)(now_ms() - first));
+	} else {
+		return false;
+	}
+	json_decref(s->change);
+	s->change = NULL;
+	s->transfer = 0;
+	return true;
+}
+
+static enum wire_status
+hand_over(struct cli *cli, uint64_t to, struct wire_error *e)
+{
+	struct client_answer answer;
+	struct mp_buf params;
+
+	mp_buf_init(&params);
+	mp_put_array(&params, 1);
+	mp_put_u64(&params, to);
+	(void)cli_ask(
+	    cli, "transfer", &params, CLIENT_ONCE, UINT32_MAX, &answer);
+	mp_buf_release(&params);
+	mp_buf_release(&answer.result);
+	*e = answer.error;
+	return answer.status;
+}
+
+/* Negative: go on. */
+static int
+take_step(struct cli *cli, struct reconcile *rc, const struct members *now,
+    const struct step *s)
+{
+	struct wire_error e = {0};
+	enum wire_status status;
+	json_t *answer = NULL;
+
+	if (s->transfer != 0)
+		status = hand_over(cli, s->transfer, &e);
+	else
+		status = members_try(cli, s->change, &answer, &e);
+	if (status != WIRE_OK) {
+		say(now, s->phase, "failed", e.message);
+		/* Who takes over may not have caught up: look again. */
+		return status == WIRE_CONDITION && s->transfer == 0
+			   ? cli_error(cli, &e)
+			   : -1;
+	}
+	say(now, s->phase, "done", s->reason);
+	if (s->change != NULL)
+		rc->changed_ms[rc->changes++ % RATE_MAX] = now_ms();
+	if (s->phase == ENTER_JOINT) {
+		rc->entered = (uint64_t)json_integer_value(
+		    json_object_get(answer, "index"));
+		rc->joint = ENTER_JOINT;
+	}
+	json_decref(answer);
+	return -1;
 }
 
 /* One look and one step.  Negative: go on. */
@@ -357,31 +611,23 @@ run_round(struct cli *cli, struct reconcile *rc)
 	struct declaration d;
 	struct members now;
 	struct step s;
-	json_t *answer;
 	int status = read_file(cli, rc->path, &d);
 
 	if (status >= 0)
 		return rc->watch && rc->has_said ? -1 : status;
 	if (members_ask(cli, &now, &e) != WIRE_OK)
 		return cli_is_late(cli) ? cli_error(cli, &e) : -1;
+	follow_joint(rc, &now);
 	next_step(&d, &now, &s);
-	say_once(rc, &d, &now, &s);
+	(void)too_soon(rc, &d, &now, &s);
+	say_once(rc, &now, &s);
 	status = -1;
 	if (s.phase == CONVERGED || rc->dry_run)
 		status = 0;
 	else if (s.phase == REFUSED)
 		status = 1;
-	else if (s.change != NULL) {
-		if (members_try(cli, s.change, &answer, &e) == WIRE_OK) {
-			json_decref(answer);
-			say(&d, &now, &s, "done", s.reason);
-			nap(d.cooldown_ms);
-		} else {
-			say(&d, &now, &s, "failed", e.message);
-			status = e.status == WIRE_CONDITION ? cli_error(cli, &e)
-							    : -1;
-		}
-	}
+	else if (s.change != NULL || s.transfer != 0)
+		status = take_step(cli, rc, &now, &s);
 	json_decref(s.change);
 	return status;
 }
@@ -407,7 +653,9 @@ cmd_reconcile(struct cli *cli, int argc, char **argv)
 			/* What is refused now may be right later; the time
 			 * limit is that of each round. */
 			cli_restart_clock(cli);
-			nap(status < 0 ? ROUND_MS : WATCH_MS);
+			nap(status >= 0	      ? WATCH_MS
+			    : rc.entered != 0 ? CLOSE_MS
+					      : ROUND_MS);
 			continue;
 		}
 		if (status >= 0)
@@ -415,6 +663,6 @@ cmd_reconcile(struct cli *cli, int argc, char **argv)
 		if (cli_is_late(cli))
 			return cli_fail(cli, WIRE_TIMEOUT,
 			    "time is up before the cluster is as declared");
-		nap(ROUND_MS);
+		nap(rc.entered != 0 ? CLOSE_MS : ROUND_MS);
 	}
 }

@@ -43,6 +43,20 @@ take_member(json_t *row, struct member *m)
 	m->leader = role != NULL && strcmp(role, "leader") == 0;
 }
 
+static void
+take_config(json_t *row, struct members *m)
+{
+	json_t *age = json_object_get(row, "config_age_ms");
+
+	m->joint = json_is_true(json_object_get(row, "joint"));
+	m->config_index = number(row, "config_index");
+	m->config_committed =
+	    !json_is_false(json_object_get(row, "config_committed"));
+	m->config_age_ms = json_is_integer(age)
+			       ? (uint64_t)json_integer_value(age)
+			       : UINT64_MAX;
+}
+
 enum wire_status
 members_ask(struct cli *cli, struct members *out, struct wire_error *e)
 {
@@ -63,7 +77,7 @@ members_ask(struct cli *cli, struct members *out, struct wire_error *e)
 	{
 		if (out->count == MEMBERS_MAX)
 			break;
-		out->joint |= json_is_true(json_object_get(row, "joint"));
+		take_config(row, out);
 		take_member(row, &out->member[out->count++]);
 	}
 	json_decref(list);

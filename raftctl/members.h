@@ -21,6 +21,10 @@ struct members {
 	struct member member[MEMBERS_MAX];
 	unsigned count;
 	bool joint;
+	/* The newest configuration: where it stands, if it can still be
+	 * undone, and how old it is; UINT64_MAX: that is not known. */
+	uint64_t config_index, config_age_ms;
+	bool config_committed;
 };
 
 /* WIRE_OK, or the reason in the error, unreported. */

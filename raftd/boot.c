@@ -109,8 +109,7 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return -ENOMEM;
 	g->log_last = r->index;
 	g->log_last_term = r->term;
-	if (r->stamp > g->stamp)
-		g->stamp = r->stamp;
+	due_heard(g, r->stamp);
 	/* The snapshot's own is known by where it stands in the log. */
 	while (g->config_count > 0 &&
 	       g->config[g->config_count - 1].index >= r->index)
@@ -126,7 +125,10 @@ replay_entry(struct replay *rp, struct group *g, const struct record *r)
 		return errtext(rp->et, -EBADMSG,
 		    "group %u index %llu: not a configuration", g->id,
 		    (unsigned long long)r->index);
-	return group_config_push(g, r->index, &e);
+	if (group_config_push(g, r->index, &e) < 0)
+		return -ENOBUFS;
+	g->config[g->config_count - 1].stamp = r->stamp;
+	return 0;
 }
 
 static int
@@ -519,9 +521,7 @@ boot_open(struct host *h, struct errtext *et)
 	    h->group->applied_at_boot == 0)
 		err = errtext(et, -EBADMSG, "the log is gone");
 	if (err == 0) {
-		/* A counter that peers have seen before is a clone's: they
-		 * would refuse us for ever. */
-		h->identity.boot += 1 + h->identity.lost_copy;
+		h->identity.boot += 1 + h->identity.boots_missed;
 		h->nonce = XXH3_64bits_withSeed(
 			       h->identity.uuid, IDENTITY_ID_LEN, h->opt.seed) |
 			   1;

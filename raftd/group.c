@@ -88,15 +88,6 @@ group_put_peer(struct group *g, const struct peer *p)
 	put_small(g, &r);
 }
 
-/* Replicated time never runs back, whatever the leader's clock says. */
-static uint64_t
-next_stamp(struct group *g)
-{
-	if (g->host->now.wall_ms > g->stamp)
-		g->stamp = g->host->now.wall_ms;
-	return g->stamp;
-}
-
 /* ---- configurations ---------------------------------------------------- */
 
 const struct config_entry *
@@ -132,6 +123,7 @@ group_config_push(struct group *g, uint64_t index, const struct config_entry *e)
 		return -ENOBUFS;
 	g->config[g->config_count].index = index;
 	g->config[g->config_count].e = *e;
+	g->config[g->config_count].stamp = 0;
 	g->config_count++;
 	return 0;
 }
@@ -286,7 +278,7 @@ put_noop(struct group *g, uint64_t index)
 	struct record r = {.kind = RECORD_NOOP,
 	    .index = index,
 	    .term = g->hard.term,
-	    .stamp = next_stamp(g),
+	    .stamp = due_stamp(g),
 	    .payload = (const uint8_t *)"",
 	    .len = 0};
 
@@ -387,12 +379,13 @@ adopt(struct group *g, uint64_t first, struct blob *b, const uint8_t *p,
 		host_put_record(g->host, g, b, offset, size);
 		g->log_last = r.index;
 		g->log_last_term = r.term;
-		if (r.stamp > g->stamp)
-			g->stamp = r.stamp;
+		due_heard(g, r.stamp);
 		if (r.kind == RECORD_CONFIG &&
 		    config_read(mp_span(r.payload, r.len), &e) == 0 &&
 		    group_config_push(g, r.index, &e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		if (r.kind == RECORD_CONFIG)
+			g->config[g->config_count - 1].stamp = r.stamp;
 	}
 }
 
@@ -533,7 +526,7 @@ propose_some(struct group *g)
 	o = step(g, &ev);
 	if (!o->rejected) {
 		assert(o->persist_last - o->persist_first + 1 == n);
-		(void)next_stamp(g);
+		(void)due_stamp(g);
 		for (uint32_t i = 0; i < n; i++)
 			seal(g, some[i], o->persist_first + i);
 	}
@@ -551,11 +544,56 @@ group_propose(struct group *g)
 	} while (rc > 0 && !g->host->broken);
 }
 
+bool
+group_lease(struct group *g)
+{
+	struct host *h = g->host;
+	struct raft_time at = {h->env.clock(h->env.ctx)};
+
+	return raft_lease(g->raft, at);
+}
+
+bool
+group_tick(struct group *g)
+{
+	struct raft_event ev = {
+	    .type = RAFT_EV_PROPOSE, .now = {g->host->now.mono_ns}};
+	struct raft_output *o;
+	struct mp_buf b;
+	bool taken = false;
+
+	mp_buf_init(&b);
+	mp_put_str(&b, FSM_TICK);
+	mp_put_array(&b, 0);
+	if (b.failed) {
+		mp_buf_release(&b);
+		return false;
+	}
+	ev.u.propose.count = 1;
+	ev.u.propose.bytes = record_size((uint32_t)b.len);
+	o = step(g, &ev);
+	taken = !o->rejected;
+	if (taken) {
+		struct record r = {.kind = RECORD_COMMAND,
+		    .index = o->persist_first,
+		    .term = g->hard.term,
+		    .stamp = due_stamp(g),
+		    .payload = b.data,
+		    .len = (uint32_t)b.len};
+
+		put_small(g, &r);
+	}
+	take_output(g);
+	mp_buf_release(&b);
+	return taken;
+}
+
 void
 group_read(struct group *g)
 {
 	struct raft_event ev = {
 	    .type = RAFT_EV_READ, .now = {g->host->now.mono_ns}};
+	bool leased = raft_lease(g->raft, ev.now);
 	struct request *r, *tmp;
 	struct raft_output *o;
 	uint64_t id = g->read_id + 1;
@@ -566,6 +604,14 @@ group_read(struct group *g)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind != REQUEST_QUERY)
 			continue;
+		r->asked_ns = ev.now.ns;
+		/* Looked at once more when it was read. */
+		if (r->leased && leased) {
+			r->index = g->commit;
+			dispatch_move(g, r, REQUEST_READY);
+			continue;
+		}
+		r->leased = false;
 		r->read_id = id;
 		dispatch_move(g, r, REQUEST_READING);
 		any = true;
@@ -611,7 +657,7 @@ group_change(struct group *g, const struct config_entry *e)
 		struct record r = {.kind = RECORD_CONFIG,
 		    .index = o->persist_first,
 		    .term = g->hard.term,
-		    .stamp = next_stamp(g),
+		    .stamp = due_stamp(g),
 		    .payload = b.data,
 		    .len = (uint32_t)b.len};
 
@@ -619,6 +665,7 @@ group_change(struct group *g, const struct config_entry *e)
 		put_small(g, &r);
 		if (group_config_push(g, r.index, e) < 0)
 			host_fail(g->host, 70, "too many configurations");
+		g->config[g->config_count - 1].stamp = r.stamp;
 		group_peers_changed(g);
 	}
 	take_output(g);
@@ -657,6 +704,8 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	    .append_entries_max = opt->append_entries_max,
 	    .pre_vote = true,
 	    .check_quorum = true,
+	    .lease = opt->lease_drift_ppm != 0,
+	    .drift_ppm = opt->lease_drift_ppm,
 	    .unsafe_early_vote = opt->early_vote,
 	    .unsafe_no_joint = opt->no_joint};
 	struct raft_time now = {g->host->now.mono_ns};

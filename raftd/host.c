@@ -317,6 +317,13 @@ host_client_gone(struct host *h, uint64_t client)
 		r->is_notify = true;
 		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
 	}
+	q = &h->group->queue[REQUEST_AWAITING];
+	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
+		if (r->client != client)
+			continue;
+		r->is_notify = true;
+		answer_error(h->group, r, WIRE_NOT_APPLIED, "client gone");
+	}
 }
 
 unsigned
@@ -452,7 +459,9 @@ take_stored(struct host *h)
 		h->bytes_out -= j->bytes;
 		if (j->kind == STORE_WRITE && strain_stored(h, j))
 			continue;
-		if (j->kind == STORE_READ) {
+		if (j->kind == STORE_READ && j->request != 0) {
+			logserve_done(h->group, j);
+		} else if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
 		} else if (j->kind == STORE_COMPACT) {
 			if (j->error != 0)
@@ -578,9 +587,17 @@ host_turn(struct host *h, struct host_time now)
 	struct raft_event tick = {.type = RAFT_EV_TICK};
 	uint64_t next;
 	int more;
+	bool slept = now.mono_ns - h->now.mono_ns >= h->opt.election_ns;
 
 	assert(now.mono_ns >= h->now.mono_ns);
+	due_clock(h, now.mono_ns);
 	h->now = now;
+	/* What lies in the inbox was said before we were stopped: it is no
+	 * proof that anybody follows us now. */
+	if (slept && g->st.role == RAFT_LEADER && !MUTANT(181)) {
+		tick.now.ns = now.mono_ns;
+		group_step(g, &tick);
+	}
 	take_stored(h);
 	take_inbox(h);
 	if (now.mono_ns >= g->deadline_ns) {
@@ -591,6 +608,7 @@ host_turn(struct host *h, struct host_time now)
 	strain_turn(g);
 	members_turn(g);
 	dispatch_turn(g);
+	due_turn(g);
 	/* Hand to storage before sending: the disk starts earlier.  What is
 	 * committed rides along, so that replay need not ask anybody. */
 	if (h->fill != NULL)
@@ -605,6 +623,7 @@ host_turn(struct host *h, struct host_time now)
 	snapshot_turn(g);
 	apply_reads(g);
 	apply_watches(g, now.mono_ns >= h->sweep_ns);
+	due_waits(g, now.mono_ns >= h->sweep_ns);
 	if (now.mono_ns >= h->sweep_ns) {
 		dispatch_sweep(g);
 		h->sweep_ns = now.mono_ns + SWEEP_NS;
@@ -614,6 +633,8 @@ host_turn(struct host *h, struct host_time now)
 		next = snapshot_deadline(g);
 	if (mend_deadline(g) < next)
 		next = mend_deadline(g);
+	if (due_deadline(g) < next)
+		next = due_deadline(g);
 	if (strain_deadline(g) < next)
 		next = strain_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)

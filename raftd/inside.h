@@ -6,7 +6,9 @@
  *	boot.c	    opening a directory: identity, bootstrap, replay
  *	group.c	    events to the core, outputs from it, records to the log
  *	feed.c	    entries to the peers
+ *	logserve.c  and to clients
  *	apply.c	    committed entries to the state machine, answers
+ *	due.c	    replicated time, what is due in it, waiting for locks
  *	dispatch.c  requests: what they are, where they wait
  *	hello.c	    the handshake of peers
  *	members.c   changes of members, who should lead
@@ -41,9 +43,8 @@
 #define WATCH_WAIT_DEFAULT_MS 1000
 #define WATCH_WAIT_MAX_MS (60u * 1000)
 #define FSYNC_SAMPLES 256
+#define MS_NS UINT64_C(1000000)
 #define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
-/* What a server that was removed hears from those who know. */
-#define HELLO_REMOVED "removed from the cluster"
 /* What a server that was removed hears from those who know. */
 #define HELLO_REMOVED "removed from the cluster"
 
@@ -67,6 +68,7 @@ struct peer {
 
 struct config_at {
 	uint64_t index;
+	uint64_t stamp; /* when it was proposed; 0 not known */
 	struct config_entry e;
 };
 
@@ -126,7 +128,11 @@ struct group {
 	uint64_t applied_at_boot; /* that of the snapshot it began with */
 	uint64_t commit_logged;	  /* the log names it as committed */
 	uint64_t log_last, log_last_term; /* handed to storage so far */
-	uint64_t stamp;			  /* largest in the log */
+	uint64_t stamp;			  /* of the last entry in the log */
+	uint64_t stamp_ns;   /* steady time when it was made here, or came */
+	uint64_t tick_index; /* of the last entry made because of the time */
+	uint64_t tick_retry_ns;
+	uint64_t waits; /* as due_waits() saw it last */
 	struct config_at config[GROUP_CONFIGS_MAX]; /* ascending, first is
 						       in force at commit */
 	unsigned config_count;
@@ -136,8 +142,10 @@ struct group {
 	struct held_queue held;
 	unsigned held_count;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
+	uint64_t fresh_ns;  /* what is applied here is not older; 0 unknown */
 	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
+	uint64_t asked;	    /* who led when requests were looked at last */
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
 	struct transfer_state transfer;
@@ -196,6 +204,7 @@ struct host {
 	struct identity identity;
 	uint64_t nonce;
 	struct host_time now;
+	uint64_t steady_ns; /* since the start, without jumps: due.c */
 	uint64_t started_ns;
 	struct group *group; /* one, today; every record names it */
 	struct peer peer[HOST_MEMBERS_MAX];
@@ -255,11 +264,15 @@ void group_message(
     struct group *, struct raft_msg *, struct blob *, const uint8_t *records);
 void group_propose(struct group *);
 void group_read(struct group *);
+/* Does the lease hold, by the clock as it is at this moment? */
+bool group_lease(struct group *);
 void group_stored(struct group *, const struct store_job *);
 void group_refresh(struct group *);
 void group_flush_held(struct group *);
 /* Names what is committed to the log, if the log does not know it. */
 void group_put_commit(struct group *);
+/* An entry for its stamp alone: false, not now. */
+bool group_tick(struct group *);
 /* A record to the log; its payload is copied. */
 void group_put(struct group *, struct record *);
 /* RAFT_EV_SNAPSHOT_RECEIVED: true, the log begins behind it. */
@@ -290,6 +303,18 @@ void apply_reads(struct group *);
 /* Events to those who wait for them; late: and to those whose time is over. */
 void apply_watches(struct group *, bool late);
 
+/* due.c */
+void due_clock(struct host *, uint64_t mono_ns);
+uint64_t due_stamp(struct group *);
+void due_heard(struct group *, uint64_t stamp);
+void due_turn(struct group *);
+uint64_t due_deadline(const struct group *);
+void due_waits(struct group *, bool late);
+
+/* logserve.c */
+void logserve_request(struct group *, struct request *);
+void logserve_done(struct group *, struct store_job *);
+
 /* dispatch.c */
 void dispatch_call(struct host *, struct request *, struct mp_span call);
 void dispatch_move(struct group *, struct request *, enum request_state);
@@ -317,10 +342,16 @@ void members_removed(struct group *, uint64_t by);
 void members_forget(struct group *, const struct request *);
 /* Is it as good as up to date, as the leader sees it? */
 bool members_in_sync(struct group *, uint64_t id, uint64_t lag_max);
+/* In sync, by the thresholds that an operator sets. */
+bool members_keeps_up(struct group *, uint64_t id);
 bool members_enough(struct group *); /* for writes, see min_insync */
+/* What a log that ends at match lacks: bytes, and since when. */
+uint64_t members_lag_bytes(const struct group *, uint64_t match);
+uint64_t members_lag_ms(const struct group *, uint64_t match);
 /* Quorums before, during and after, as a map. */
 void members_put_plan(struct mp_buf *, struct group *,
-    const struct config_entry *now, const struct config_entry *target);
+    const struct config_entry *now, const struct config_entry *target,
+    bool at_once);
 uint64_t members_priority(const struct group *, uint32_t at);
 
 /* status.c */

@@ -35,6 +35,39 @@ in_reach(struct group *g, uint64_t id)
 	       h->now.mono_ns - ps.heard.ns < h->opt.election_ns;
 }
 
+/* May a learner be given a vote before it has caught up? */
+static bool
+may_vote_early(const struct group *g, const struct change *c)
+{
+	return g->host->opt.early_vote && c->mode != CHANGE_SAFE;
+}
+
+/* Do voters change at once? */
+static bool
+is_at_once(const struct group *g, const struct change *c)
+{
+	return g->host->opt.no_joint && c->mode != CHANGE_SAFE;
+}
+
+/* An unsafe way is for servers that were started for it. */
+static enum wire_status
+judge_mode(
+    const struct group *g, const struct change *c, struct wire_error *err)
+{
+	const struct host_options *o = &g->host->opt;
+	const char *option =
+	    c->mode == CHANGE_EARLY_VOTE && !o->early_vote ? "early-vote"
+	    : c->mode == CHANGE_NO_JOINT && !o->no_joint   ? "no-joint"
+							   : NULL;
+
+	if (option == NULL)
+		return WIRE_OK;
+	err->status = WIRE_CONDITION;
+	(void)snprintf(err->message, sizeof(err->message),
+	    "unsafe: the leader was not started with --unsafe-%s", option);
+	return err->status;
+}
+
 static uint64_t
 lag_of(struct group *g, uint64_t id)
 {
@@ -53,6 +86,57 @@ members_in_sync(struct group *g, uint64_t id, uint64_t lag_max)
 	return in_reach(g, id) && lag_of(g, id) <= lag_max;
 }
 
+uint64_t
+members_lag_bytes(const struct group *g, uint64_t match)
+{
+	const struct tail_slot *last = tail_at(&g->tail, g->tail.last);
+	const struct tail_slot *at = tail_at(&g->tail, match);
+
+	if (last == NULL || match >= g->tail.last)
+		return 0;
+	/* What memory has no more counts from where memory begins. */
+	return last->total - (at != NULL ? at->total : g->tail.base_bytes);
+}
+
+uint64_t
+members_lag_ms(const struct group *g, uint64_t match)
+{
+	uint64_t index = match + 1;
+	const struct tail_slot *s;
+	struct record r;
+
+	if (match >= g->tail.last)
+		return 0;
+	/* At least so long, if memory has it no more. */
+	if (index < g->tail.first)
+		index = g->tail.first;
+	s = tail_at(&g->tail, index);
+	if (s == NULL ||
+	    record_read(s->blob->data + s->offset, s->size, &r) == 0 ||
+	    g->host->now.wall_ms < r.stamp)
+		return 0;
+	return g->host->now.wall_ms - r.stamp;
+}
+
+bool
+members_keeps_up(struct group *g, uint64_t id)
+{
+	const struct host_options *o = &g->host->opt;
+	struct raft_peer_status ps;
+
+	if (id == o->id)
+		return true;
+	if (!members_in_sync(g, id,
+		o->in_sync_entries != 0 ? o->in_sync_entries
+					: IN_SYNC_ENTRIES) ||
+	    raft_peer_status(g->raft, id, &ps) < 0)
+		return false;
+	return (o->in_sync_bytes == 0 ||
+		   members_lag_bytes(g, ps.match) <= o->in_sync_bytes) &&
+	       (o->in_sync_ms == 0 ||
+		   members_lag_ms(g, ps.match) <= o->in_sync_ms);
+}
+
 bool
 members_enough(struct group *g)
 {
@@ -62,9 +146,8 @@ members_enough(struct group *g)
 	if (g->host->opt.min_insync == 0)
 		return true;
 	for (uint32_t i = 0; i < e->config.count; i++)
-		n +=
-		    e->config.member[i].voter != 0 &&
-		    members_in_sync(g, e->config.member[i].id, IN_SYNC_ENTRIES);
+		n += e->config.member[i].voter != 0 &&
+		     members_keeps_up(g, e->config.member[i].id);
 	return n >= g->host->opt.min_insync;
 }
 
@@ -198,14 +281,15 @@ same_half(const struct half *a, const struct half *b)
 
 void
 members_put_plan(struct mp_buf *b, struct group *g,
-    const struct config_entry *now, const struct config_entry *target)
+    const struct config_entry *now, const struct config_entry *target,
+    bool at_once)
 {
 	struct half before, after;
 	bool joint;
 
 	count_half(g, now, &before);
 	count_half(g, target, &after);
-	joint = !same_half(&before, &after) && !g->host->opt.no_joint;
+	joint = !same_half(&before, &after) && !at_once;
 	mp_put_map(b, 3);
 	mp_put_str(b, "before");
 	put_half(b, &before);
@@ -233,8 +317,8 @@ print_ids(char *out, size_t size, const struct half *q)
 /* Would both majorities be there?  Who has just been given a vote must be
  * able to use it. */
 static enum wire_status
-judge_safe(
-    struct group *g, const struct config_entry *target, struct wire_error *err)
+judge_safe(struct group *g, const struct change *c,
+    const struct config_entry *target, struct wire_error *err)
 {
 	const struct config_entry *now = group_config(g);
 	struct half before, after;
@@ -248,7 +332,7 @@ judge_safe(
 		int at = config_find(now, after.id[i]);
 
 		if (at >= 0 && now->config.member[at].voter == 0 &&
-		    !g->host->opt.early_vote &&
+		    !may_vote_early(g, c) &&
 		    !members_in_sync(g, after.id[i], CATCH_UP_ENTRIES)) {
 			err->status = WIRE_CONDITION;
 			(void)snprintf(err->message, sizeof(err->message),
@@ -318,10 +402,10 @@ begin(struct group *g, const struct change *c, struct wire_error *err)
 	enum wire_status status = plan_target(now, c, &target, err);
 
 	if (status == WIRE_OK)
-		status = judge_safe(g, &target, err);
+		status = judge_safe(g, c, &target, err);
 	if (status != WIRE_OK)
 		return status;
-	if (g->host->opt.no_joint) {
+	if (is_at_once(g, c)) {
 		step = target;
 		host_log(g->host, HOST_WARN,
 		    "event=unsafe group=%u text=\"voters change without a "
@@ -350,7 +434,7 @@ answer_change(struct group *g, struct request *r, uint64_t index,
 	mp_put_kv_bool(b, "dry_run", index == 0);
 	mp_put_kv_u64(b, "members", target->config.count);
 	mp_put_str(b, "plan");
-	members_put_plan(b, g, now, target);
+	members_put_plan(b, g, now, target, is_at_once(g, &g->change.change));
 	answer_ok(g, r);
 }
 
@@ -382,6 +466,9 @@ go_on(struct group *g, struct request *r)
 	stop_linking(g);
 	if (begin(g, &g->change.change, &err) != WIRE_OK)
 		answer_failed(g, r, &err);
+	else if (g->change.change.entered)
+		answer_change(
+		    g, r, g->change.index, group_config(g), group_config(g));
 }
 
 /* Nothing stands in the log of a server that does not answer. */
@@ -452,13 +539,20 @@ take_change(struct group *g, struct request *r)
 	struct peer *p;
 
 	if (change_read(r->params, c, &err) != WIRE_OK ||
+	    judge_mode(g, c, &err) != WIRE_OK ||
 	    plan_target(group_config(g), c, &target, &err) != WIRE_OK ||
-	    judge_safe(g, &target, &err) != WIRE_OK) {
+	    judge_safe(g, c, &target, &err) != WIRE_OK) {
 		answer_failed(g, r, &err);
 		return;
 	}
 	if (c->dry_run) {
 		answer_change(g, r, 0, group_config(g), &target);
+		return;
+	}
+	/* Asked once more, by whoever did not hear the answer. */
+	if (memcmp(&target, group_config(g), sizeof(target)) == 0) {
+		answer_change(g, r, g->config[g->config_count - 1].index,
+		    group_config(g), &target);
 		return;
 	}
 	if (hand_over(g, &target))
@@ -511,7 +605,7 @@ promote_ready(struct group *g)
 
 		if (!e->info[i].promote || e->config.member[i].voter != 0)
 			continue;
-		if (!g->host->opt.early_vote &&
+		if (!may_vote_early(g, &c) &&
 		    !members_in_sync(g, id, CATCH_UP_ENTRIES))
 			continue;
 		if (begin(g, &c, &err) == WIRE_OK)

@@ -214,7 +214,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_bool(b, m->u.vote_reply.granted);
 		break;
 	case RAFT_APPEND_REPLY:
-		start = put_raft_head(b, group, m, 7);
+		start = put_raft_head(b, group, m, 8);
 		mp_put_bool(b, m->u.append_reply.ok);
 		mp_put_u64(b, m->u.append_reply.match);
 		mp_put_u64(b, m->u.append_reply.prev_index);
@@ -222,6 +222,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.append_reply.hint_term);
 		mp_put_u64(b, m->u.append_reply.last);
 		mp_put_u64(b, m->u.append_reply.round);
+		mp_put_u64(b, m->u.append_reply.promise_ns);
 		break;
 	case RAFT_HEARTBEAT:
 		start = put_raft_head(b, group, m, 2);
@@ -229,9 +230,10 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.heartbeat.round);
 		break;
 	case RAFT_HEARTBEAT_REPLY:
-		start = put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 3);
 		mp_put_u64(b, m->u.heartbeat_reply.round);
 		mp_put_u64(b, m->u.heartbeat_reply.last);
+		mp_put_u64(b, m->u.heartbeat_reply.promise_ns);
 		break;
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
@@ -362,7 +364,8 @@ read_append_reply(struct mp_cur *cur, struct raft_msg *m)
 	    mp_read_u64(cur, &m->u.append_reply.hint_index) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.hint_term) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.last) < 0 ||
-	    mp_read_u64(cur, &m->u.append_reply.round) < 0)
+	    mp_read_u64(cur, &m->u.append_reply.round) < 0 ||
+	    mp_read_u64(cur, &m->u.append_reply.promise_ns) < 0)
 		return -EPROTO;
 	return 0;
 }
@@ -386,9 +389,10 @@ read_fields(struct mp_cur *cur, struct raft_msg *m)
 			return -EPROTO;
 		return mp_read_u64(cur, &m->u.heartbeat.round);
 	case RAFT_HEARTBEAT_REPLY:
-		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0)
+		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0 ||
+		    mp_read_u64(cur, &m->u.heartbeat_reply.last) < 0)
 			return -EPROTO;
-		return mp_read_u64(cur, &m->u.heartbeat_reply.last);
+		return mp_read_u64(cur, &m->u.heartbeat_reply.promise_ns);
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
 		if (mp_read_u64(cur, &m->u.read.boot) < 0 ||

@@ -379,6 +379,48 @@ read_text(
 	return 0;
 }
 
+/* One of few words; absent: the first. */
+static int
+read_word(
+    const struct mp_map *m, const char *key, const char *const *words, int *out)
+{
+	struct mp_span s = {NULL, 0};
+	int i;
+
+	if (mp_opt_bytes(m, key, &s, 16) < 0)
+		return -EPROTO;
+	*out = 0;
+	if (s.p == NULL)
+		return 0;
+	for (i = 0; words[i] != NULL; i++)
+		if (mp_span_eq(s, words[i])) {
+			*out = i;
+			return 0;
+		}
+	return -EPROTO;
+}
+
+static int
+read_manner(const struct mp_map *m, struct change *c)
+{
+	static const char *const modes[] = {
+	    [CHANGE_AS_STARTED] = "as-started",
+	    [CHANGE_SAFE] = "safe",
+	    [CHANGE_EARLY_VOTE] = "early-vote",
+	    [CHANGE_NO_JOINT] = "no-joint",
+	    NULL,
+	};
+	static const char *const ends[] = {"complete", "entered", NULL};
+	int mode, end;
+
+	if (read_word(m, "mode", modes, &mode) < 0 ||
+	    read_word(m, "until", ends, &end) < 0)
+		return -EPROTO;
+	c->mode = (enum change_mode)mode;
+	c->entered = end == 1;
+	return 0;
+}
+
 /* Ascending, none twice.  Absent: none. */
 static int
 read_ids(
@@ -419,6 +461,7 @@ read_change(struct mp_span params, struct change *c)
 
 	if (mp_read_array(&cur, &count) < 0 || count != 1 ||
 	    mp_read_mapping(&cur, &m) < 0 || read_op(&m, c) < 0 ||
+	    read_manner(&m, c) < 0 ||
 	    mp_opt_bool(&m, "dry_run", &c->dry_run) < 0 ||
 	    mp_opt_bool(&m, "learner", &c->learner) < 0 ||
 	    mp_opt_u64(&m, "priority", &c->info.priority) < 0 ||

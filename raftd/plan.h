@@ -26,8 +26,17 @@ enum change_op {
 	CHANGE_TUNE,	/* name, zone, priority */
 };
 
+/* How careful: what the servers were started with, or one way of its own. */
+enum change_mode {
+	CHANGE_AS_STARTED,
+	CHANGE_SAFE,	   /* caught up and joint, whatever they allow */
+	CHANGE_EARLY_VOTE, /* unsafe: a learner need not have caught up */
+	CHANGE_NO_JOINT,   /* unsafe: the new configuration at once */
+};
+
 struct change {
 	enum change_op op;
+	enum change_mode mode;
 	uint64_t id;
 	uint64_t with;			/* REPLACE: the learner */
 	uint64_t ids[RAFT_MEMBERS_MAX]; /* SET, ascending: the voters */
@@ -37,6 +46,7 @@ struct change {
 	char address[HOST_ADDR_MAX]; /* ADD */
 	bool learner;		     /* ADD: stays one */
 	bool dry_run;
+	bool entered; /* answered once it is begun, not when it is complete */
 	bool has_name, has_zone, has_priority;
 	struct member_info info; /* ADD, TUNE */
 };

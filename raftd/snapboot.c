@@ -47,7 +47,8 @@ load(struct group *g, const struct snap_file *f, struct errtext *et)
 		g->fsm = into->fsm;
 		into->fsm = NULL;
 		g->applied = g->commit = into->meta.index;
-		g->stamp = g->applied_stamp = into->meta.stamp;
+		g->applied_stamp = into->meta.stamp;
+		due_heard(g, into->meta.stamp);
 		g->config[0].index = into->meta.config_index;
 		g->config[0].e = into->config;
 		g->config_count = 1;

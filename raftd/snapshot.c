@@ -550,8 +550,7 @@ take_over(struct group *g, const struct snap_into *into)
 	g->log_last = m->index;
 	g->log_last_term = m->term;
 	g->applied_stamp = m->stamp;
-	if (m->stamp > g->stamp)
-		g->stamp = m->stamp;
+	due_heard(g, m->stamp);
 	g->config[0].index = m->config_index;
 	g->config[0].e = into->config;
 	g->config_count = 1;

@@ -107,6 +107,35 @@ put_name(struct mp_buf *b, const struct host *h, uint64_t id)
 	mp_put_kv_str(b, "name", name);
 }
 
+/* The configuration in force, as raftwal stat prints it. */
+static void
+put_config_now(const struct group *g, struct mp_buf *b)
+{
+	const struct config_at *c = &g->config[g->config_count - 1];
+	const struct config_entry *e = &c->e;
+
+	mp_put_str(b, "config");
+	mp_put_map(b, 5);
+	mp_put_kv_u64(b, "index", c->index);
+	mp_put_kv_bool(b, "joint", e->config.joint);
+	mp_put_str(b, "members");
+	mp_put_array(b, e->config.count);
+	for (uint32_t i = 0; i < e->config.count; i++) {
+		mp_put_map(b, 6);
+		mp_put_kv_u64(b, "id", e->config.member[i].id);
+		mp_put_kv_u64(b, "voter", e->config.member[i].voter);
+		mp_put_kv_str(b, "address", e->address[i]);
+		mp_put_kv_str(b, "name", e->info[i].name);
+		mp_put_kv_str(b, "zone", e->info[i].zone);
+		mp_put_kv_u64(b, "priority", e->info[i].priority);
+	}
+	mp_put_str(b, "removed");
+	mp_put_array(b, e->removed_count);
+	for (uint32_t i = 0; i < e->removed_count; i++)
+		mp_put_u64(b, e->removed[i]);
+	mp_put_kv_u64(b, "removed_floor", e->removed_floor);
+}
+
 static void
 put_log(struct group *g, struct mp_buf *b)
 {
@@ -138,7 +167,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 26);
+	mp_put_map(b, 32);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -148,6 +177,12 @@ status_put(struct group *g, struct mp_buf *b)
 	mp_put_kv_u64(b, "protocol", WIRE_PROTOCOL);
 	mp_put_kv_u64(b, "group", g->id);
 	put_log(g, b); /* 11 */
+	put_hex(b, "uuid", h->identity.uuid);
+	mp_put_kv_u64(b, "boot", h->identity.boot);
+	mp_put_kv_u64(b, "epoch", h->identity.epoch);
+	mp_put_kv_u64(b, "last_term", g->st.last_term);
+	mp_put_kv_bool(b, "damaged", g->st.damaged);
+	put_config_now(g, b);
 	put_fsync(h, b);
 	mp_put_kv_u64(
 	    b, "uptime_ms", (h->now.mono_ns - h->started_ns) / NS_PER_MS);
@@ -168,18 +203,6 @@ status_put(struct group *g, struct mp_buf *b)
 
 /* ---- members ----------------------------------------------------------- */
 
-static uint64_t
-lag_bytes(const struct group *g, uint64_t match)
-{
-	const struct tail_slot *last = tail_at(&g->tail, g->tail.last);
-	const struct tail_slot *at = tail_at(&g->tail, match);
-
-	if (last == NULL || match >= g->tail.last)
-		return 0;
-	/* What memory has no more counts from where memory begins. */
-	return last->total - (at != NULL ? at->total : g->tail.base_bytes);
-}
-
 static void
 put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 {
@@ -195,10 +218,9 @@ put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 	lag = g->st.last > match ? g->st.last - match : 0;
 	mp_put_kv_u64(b, "match", match);
 	mp_put_kv_u64(b, "lag_entries", lag);
-	mp_put_kv_u64(b, "lag_bytes", lag_bytes(g, match));
-	mp_put_kv_bool(b, "in_sync",
-	    self || (ps.heard.ns != 0 && lag <= IN_SYNC_ENTRIES &&
-			h->now.mono_ns - ps.heard.ns < h->opt.election_ns));
+	mp_put_kv_u64(b, "lag_bytes", members_lag_bytes(g, match));
+	mp_put_kv_u64(b, "lag_ms", members_lag_ms(g, match));
+	mp_put_kv_bool(b, "in_sync", members_keeps_up(g, id));
 	if (self)
 		mp_put_kv_u64(b, "contact_ms", 0);
 	else if (ps.heard.ns == 0)
@@ -206,6 +228,23 @@ put_progress(struct group *g, struct mp_buf *b, uint64_t id)
 	else
 		mp_put_kv_u64(b, "contact_ms",
 		    (h->now.mono_ns - ps.heard.ns) / NS_PER_MS);
+}
+
+/* Where the newest configuration stands, and whether it can be undone. */
+static void
+put_config(const struct group *g, struct mp_buf *b)
+{
+	const struct config_at *c = &g->config[g->config_count - 1];
+	uint64_t now = g->host->now.wall_ms;
+
+	mp_put_kv_bool(b, "joint", c->e.config.joint);
+	mp_put_kv_u64(b, "config_index", c->index);
+	mp_put_kv_bool(b, "config_committed", c->index <= g->commit);
+	if (c->stamp == 0)
+		mp_put_kv_nil(b, "config_age_ms");
+	else
+		mp_put_kv_u64(
+		    b, "config_age_ms", now > c->stamp ? now - c->stamp : 0);
 }
 
 static void
@@ -217,7 +256,7 @@ put_member(
 	struct peer *p = host_peer(h, id);
 	struct host_hello self;
 
-	mp_put_map(b, 18);
+	mp_put_map(b, 22);
 	mp_put_kv_u64(b, "id", id);
 	if (e->info[i].name[0] != '\0')
 		mp_put_kv_str(b, "name", e->info[i].name);
@@ -234,13 +273,13 @@ put_member(
 	    : e->config.member[i].voter != 0 ? "follower"
 					     : "learner");
 	mp_put_kv_bool(b, "voter", e->config.member[i].voter != 0);
-	put_progress(g, b, id); /* 5 */
+	put_progress(g, b, id); /* 6 */
 	snapship_put(g, b, id);
 	mp_put_kv_str(b, "zone", e->info[i].zone);
 	mp_put_kv_u64(b, "priority", members_priority(g, i));
 	mp_put_kv_bool(b, "promote", e->info[i].promote);
-	mp_put_kv_bool(b, "joint", e->config.joint);
 	mp_put_kv_bool(b, "leaving", e->info[i].leaving);
+	put_config(g, b); /* 4 */
 	mp_put_kv_u64(b, "group", g->id);
 }
 
@@ -274,7 +313,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 9);
+	mp_put_array(b, n + 10);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -283,11 +322,12 @@ discover_put(struct mp_buf *b)
 	put_method(b, "members", "", "the members, as the leader sees them");
 	put_method(b, "snapshot", "{newest}", "take a snapshot of this server");
 	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "log.read", "from, to, {}", "entries of the log");
 	put_method(b, "snapshot.read", "hash, offset, {limit}",
 	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",
 	    "{op, id, with, ids, address, learner, name, zone, priority, "
-	    "dry_run}",
+	    "dry_run, mode, until}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
 	put_method(b, "rpc.discover", "", "this list");

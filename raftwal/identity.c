@@ -165,7 +165,7 @@ identity_read(struct disk *disk, struct identity *id, struct errtext *et)
 		    "'%s': format %u, this program knows %u to %u", PATH,
 		    copies[best].format, IDENTITY_FORMAT, IDENTITY_FORMAT_MAX);
 	*id = copies[best].id;
-	id->lost_copy = !copies[!best].valid;
+	id->boots_missed = !MUTANT(180) && !copies[1 - best].valid;
 	return 0;
 }
 

@@ -33,13 +33,14 @@ struct identity {
 	uint64_t id;
 	uint64_t boot;
 	uint64_t format; /* of the whole directory */
+	/* 1: the other copy cannot be read, and it may be the later one, of a
+	 * boot that was told to others; else 0.  Not written. */
+	uint64_t boots_missed;
 	/* How often the cluster was made anew by raftwal recover, and which
 	 * cluster ids it had before, the latest last: raftkit-recover(5). */
 	uint64_t epoch;
 	uint32_t former_count;
 	uint8_t former[IDENTITY_FORMERS_MAX][IDENTITY_ID_LEN];
-	/* Read only: the other copy is bad, and may have been the newer one. */
-	bool lost_copy;
 };
 
 /* Was this the cluster's id before it was made anew? */

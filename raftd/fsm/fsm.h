@@ -56,8 +56,10 @@ struct fsm_ops {
 	 */
 	enum wire_status (*apply)(struct fsm *, const struct fsm_command *,
 	    struct mp_buf *reply, struct wire_error *err);
-	/* A command without effect (no-op, configuration): time only. */
-	void (*advance)(struct fsm *, uint64_t index, uint64_t stamp);
+	/* A command without effect of its own (no-op, configuration): time
+	 * only, and what time brings.  WIRE_OK or WIRE_BUG. */
+	enum wire_status (*advance)(
+	    struct fsm *, uint64_t index, uint64_t stamp);
 	/* The same for reads; changes nothing. */
 	enum wire_status (*query)(struct fsm *, struct mp_span method,
 	    struct mp_span params, struct mp_buf *reply,
@@ -71,6 +73,16 @@ struct fsm_ops {
 	enum wire_status (*watch)(const struct fsm *, struct mp_span params,
 	    uint64_t *since, bool now, struct mp_buf *reply,
 	    struct wire_error *err);
+	/*
+	 * The same for what methods of FSM_WAIT wait for; waits() counts up
+	 * whenever the answer to one may have become another.
+	 */
+	enum wire_status (*wait)(const struct fsm *, struct mp_span params,
+	    bool now, struct mp_buf *reply, struct wire_error *err);
+	uint64_t (*waits)(const struct fsm *);
+	/* The replicated time at which an entry is wanted, whatever it is:
+	 * something ends then.  UINT64_MAX: never. */
+	uint64_t (*due)(const struct fsm *);
 	struct fsm_digest (*digest)(const struct fsm *);
 	uint64_t (*rev)(const struct fsm *); /* current revision */
 	uint64_t (*applied)(const struct fsm *);
@@ -88,7 +100,12 @@ enum fsm_method_kind {
 	FSM_COMMAND,
 	FSM_QUERY,
 	FSM_WATCH,
+	FSM_WAIT,
 };
+
+/* The command that a leader proposes of itself when something is due; it has
+ * no parameters and no effect but its stamp's. */
+#define FSM_TICK "tick"
 
 struct fsm_method {
 	const char *name;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "raftd/fsm/digest.h"
+#include "raftd/fsm/hold.h"
 #include "raftd/fsm/kvargs.h"
 #include "raftd/fsm/kvlist.h"
 #include "raftd/fsm/kvstore.h"
@@ -16,20 +17,41 @@
 const struct fsm_method kv_methods[] = {
     {"put", FSM_COMMAND, "key, value, {options}",
 	"store a value; options if_absent, if_rev, if_value, if_changed, "
-	"append, prev"},
+	"append, prev, lease, ttl, if_lock, if_token"},
     {"delete", FSM_COMMAND, "key or [key, ...], {options}",
-	"remove keys in one revision; options if_rev, prev"},
+	"remove keys in one revision; options if_rev, prev, if_lock, "
+	"if_token"},
     {"incr", FSM_COMMAND, "key, number, {options}",
-	"add to a decimal number, absent is 0; option if_rev"},
+	"add to a decimal number, absent is 0; options if_rev, if_lock, "
+	"if_token"},
     {"txn", FSM_COMMAND, "{if, then, else}, {options}",
 	"compare, then carry out one of two lists of operations"},
     {"get", FSM_QUERY, "key, {options}",
-	"the record of a key, or nil; option rev"},
+	"the record of a key, or nil; options rev, read, max_stale, state"},
     {"list", FSM_QUERY, "prefix, {options}",
 	"a page of records in the order of keys; options from, to, after, "
-	"limit, reverse, rev, keys_only, count"},
+	"limit, reverse, rev, keys_only, count, read, max_stale"},
     {"watch.next", FSM_WATCH, "key, {options}",
 	"wait for changes; options prefix, since, wait, limit, prev"},
+    {"lease.grant", FSM_COMMAND, "milliseconds, {options}",
+	"a lease that runs out after so long"},
+    {"lease.renew", FSM_COMMAND, "lease, {options}",
+	"as long again from now on"},
+    {"lease.revoke", FSM_COMMAND, "lease, {options}",
+	"end a lease, and what was put with it"},
+    {"lease.show", FSM_QUERY, "lease, {options}", "a lease and its keys"},
+    {"lease.list", FSM_QUERY, "lease, {options}",
+	"leases with higher numbers; option limit"},
+    {"lock", FSM_COMMAND, "name, {options}",
+	"take a lock, or queue for it; options lease or ttl, slots, shared, "
+	"queue, holder, host, pid"},
+    {"unlock", FSM_COMMAND, "name, {options}",
+	"leave a lock or its queue; option lease"},
+    {"lock.list", FSM_QUERY, "prefix, {options}",
+	"who holds locks; options after, limit"},
+    {"lock.wait", FSM_WAIT, "name, {options}",
+	"until a lock is ours, or changed; options lease, order, changed, "
+	"wait"},
     {NULL, FSM_NOT_MINE, NULL, NULL},
 };
 
@@ -49,7 +71,7 @@ method_of(struct mp_span name)
 		return KV_INCR;
 	if (mp_span_eq(name, "txn"))
 		return KV_TXN;
-	return 0;
+	return hold_method(name);
 }
 
 static enum wire_status
@@ -101,8 +123,12 @@ value_is(const struct record *r, struct mp_span value)
 }
 
 static bool
-conditions_hold(const struct kv_args *a, const struct record *cur)
+conditions_hold(
+    const struct fsm *f, const struct kv_args *a, const struct record *cur)
 {
+	if ((a->given & KV_IF_LOCK) != 0 &&
+	    !lock_has_token(f, a->if_lock, a->if_token))
+		return false;
 	if (a->if_absent && cur != NULL)
 		return false;
 	if ((a->given & KV_IF_REV) != 0 && !MUTANT(90) &&
@@ -126,9 +152,43 @@ current(const struct fsm *f, const struct tree_path *path)
 static bool
 is_unchanged(const struct kv_args *a, const struct record *cur)
 {
-	if (cur == NULL)
+	bool lease = (a->given & KV_LEASE) != 0 || !a->append;
+
+	if (cur == NULL || (a->given & KV_TTL) != 0 ||
+	    (lease && a->lease != record_lease(cur)))
 		return false;
 	return a->append ? a->value.len == 0 : value_is(cur, a->value);
+}
+
+/* What a key that is changed, not put anew, keeps. */
+static struct lease *
+lease_kept(const struct record *cur)
+{
+	return cur != NULL && (cur->flags & RECORD_LEASED) != 0
+		   ? record_attachment(cur)->lease
+		   : NULL;
+}
+
+/* The lease that a put asks for; NULL of an append: the key's own. */
+static enum wire_status
+lease_wanted(struct fsm *f, const struct kv_args *a, const struct record *cur,
+    struct lease **l, struct wire_error *err)
+{
+	bool full = false;
+
+	*l = a->append ? lease_kept(cur) : NULL;
+	if ((a->given & KV_TTL) != 0) {
+		*l = lease_grant(f, a->ttl, true, &full);
+		if (*l == NULL && !full)
+			return no_memory(err);
+		if (*l == NULL)
+			return kvargs_fail(err, WIRE_BUSY,
+			    "there are %u leases, which is the limit",
+			    LEASE_COUNT_MAX);
+	} else if ((a->given & KV_LEASE) != 0) {
+		return hold_lease_for_key(f, a->lease, cur, l, err);
+	}
+	return WIRE_OK;
 }
 
 static enum wire_status
@@ -137,10 +197,12 @@ apply_put(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 {
 	const struct record *cur;
 	struct tree_path path;
+	struct lease *lease;
+	enum wire_status st;
 
 	tree_find(&f->tree, a->key.p, a->key.len, &path);
 	cur = current(f, &path);
-	if (!conditions_hold(a, cur)) {
+	if (!conditions_hold(f, a, cur)) {
 		if (MUTANT(98))
 			f->rev++;
 		put_outcome(f, reply, false, cur, NULL, NULL);
@@ -155,7 +217,11 @@ apply_put(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 		return kvargs_fail(err, WIRE_TOO_LARGE,
 		    "value too long: %zu bytes, the limit is %u",
 		    a->value.len + cur->value_len, WIRE_VALUE_LEN_MAX);
-	if (kvstore_put(f, f->rev + 1, &path, a->key, a->value, a->append) < 0)
+	st = lease_wanted(f, a, cur, &lease, err);
+	if (st != WIRE_OK)
+		return st;
+	if (kvstore_put(
+		f, f->rev + 1, &path, a->key, a->value, a->append, lease) < 0)
 		return no_memory(err);
 	put_outcome(f, reply, true, a->prev ? cur : NULL, NULL, NULL);
 	return WIRE_OK;
@@ -177,13 +243,13 @@ apply_delete(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 			return kvargs_fail(err, WIRE_BUG, "keys changed");
 		tree_find(&f->tree, key.p, key.len, &path);
 		cur = current(f, &path);
-		if (!conditions_hold(a, cur)) {
+		if (!conditions_hold(f, a, cur)) {
 			put_outcome(f, reply, false, cur, &deleted, NULL);
 			return WIRE_OK;
 		}
 		if (cur == NULL)
 			continue;
-		if (kvstore_delete(f, rev, &path) < 0)
+		if (kvstore_delete(f, rev, &path, 0) < 0)
 			return no_memory(err);
 		deleted++;
 	}
@@ -253,7 +319,7 @@ apply_incr(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 	if (cur != NULL && !read_number(cur, &number))
 		return kvargs_fail(err, WIRE_DATA,
 		    "the value is not a decimal number of 64 bits");
-	if (!conditions_hold(a, cur)) {
+	if (!conditions_hold(f, a, cur)) {
 		put_outcome(f, reply, false, cur, NULL, &number);
 		return WIRE_OK;
 	}
@@ -261,26 +327,33 @@ apply_incr(struct fsm *f, const struct kv_args *a, struct mp_buf *reply,
 		return kvargs_fail(
 		    err, WIRE_DATA, "the sum does not fit into 64 bits");
 	len = print_number(sum, text);
-	if (kvstore_put(
-		f, f->rev + 1, &path, a->key, mp_span(text, len), false) < 0)
+	if (kvstore_put(f, f->rev + 1, &path, a->key, mp_span(text, len), false,
+		lease_kept(cur)) < 0)
 		return no_memory(err);
 	put_outcome(f, reply, true, NULL, NULL, &sum);
 	return WIRE_OK;
 }
 
-static void
+/* Nothing whose time is over is there any more for what comes now. */
+static enum wire_status
 see_time(struct fsm *f, uint64_t index, uint64_t stamp)
 {
 	assert(index > f->applied);
 	f->applied = index;
 	if (stamp > f->time || MUTANT(95))
 		f->time = stamp;
+	if (f->leases.due <= f->time && leases_expire(f) < 0)
+		f->broken = true;
+	return f->broken ? WIRE_BUG : WIRE_OK;
 }
 
-static void
+static enum wire_status
 kv_advance(struct fsm *f, uint64_t index, uint64_t stamp)
 {
-	see_time(f, index, stamp);
+	enum wire_status st = see_time(f, index, stamp);
+
+	kvstore_trim(f);
+	return st;
 }
 
 static enum wire_status
@@ -318,8 +391,10 @@ carry_out(struct fsm *f, unsigned method, const struct kv_args *a,
 		return apply_delete(f, a, reply, err);
 	case KV_INCR:
 		return apply_incr(f, a, reply, err);
-	default:
+	case KV_TXN:
 		return txn_apply(f, a->txn, reply, err);
+	default:
+		return hold_apply(f, (enum kv_method)method, a, reply, err);
 	}
 }
 
@@ -332,6 +407,8 @@ print_of(unsigned method, const struct kv_args *a)
 	struct fsm_digest key, value;
 	uint64_t n[6];
 
+	if ((method & KV_HOLD_COMMANDS) != 0)
+		return hold_print(method, a);
 	if (method == KV_DELETE)
 		body = mp_span(a->keys.p, a->keys_len);
 	else if (method == KV_TXN)
@@ -379,10 +456,20 @@ kv_apply(struct fsm *f, const struct fsm_command *c, struct mp_buf *reply,
 	struct kv_args a;
 	unsigned method;
 
-	see_time(f, c->index, c->stamp);
-	st = read_command(c, &method, &a, err);
+	st = see_time(f, c->index, c->stamp);
 	if (st != WIRE_OK)
+		return no_memory(err);
+	if (mp_span_eq(c->method, FSM_TICK)) {
+		kvstore_trim(f);
+		if (reply != NULL)
+			mp_put_nil(reply);
+		return WIRE_OK;
+	}
+	st = read_command(c, &method, &a, err);
+	if (st != WIRE_OK) {
+		kvstore_trim(f);
 		return st;
+	}
 	st = (a.given & KV_SESSION) != 0
 		 ? carry_out_once(f, method, &a, reply, err)
 		 : carry_out(f, method, &a, reply, err);
@@ -418,6 +505,13 @@ query_get(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
 	tree_find(&f->tree, a->key.p, a->key.len, &path);
 	if (path.found)
 		r = kvstore_at(tree_record(&f->tree, &path), a->rev);
+	if (a->state) {
+		mp_put_map(reply, 4);
+		mp_put_kv_u64(reply, "rev", f->rev);
+		mp_put_kv_u64(reply, "group", f->group);
+		mp_put_kv_u64(reply, "time", f->time);
+		mp_put_str(reply, "record");
+	}
 	kvlist_put_record(f, reply, r, false);
 }
 
@@ -429,9 +523,12 @@ kv_query(struct fsm *f, struct mp_span name, struct mp_span params,
 	enum wire_status st;
 	struct kv_args a;
 
-	if (method != KV_GET && method != KV_LIST)
+	if (method != KV_GET && method != KV_LIST &&
+	    (method & KV_HOLD_QUERIES) == 0)
 		return no_method(name, err);
 	st = kvargs_read((enum kv_method)method, params, &a, err);
+	if (st == WIRE_OK && (method & KV_HOLD_QUERIES) != 0)
+		return hold_query(f, (enum kv_method)method, &a, reply, err);
 	if (st == WIRE_OK)
 		st = judge_rev(f, &a, err);
 	if (st != WIRE_OK)
@@ -461,6 +558,12 @@ kv_time(const struct fsm *f)
 	return f->time;
 }
 
+static uint64_t
+kv_due(const struct fsm *f)
+{
+	return f->leases.due;
+}
+
 void
 kv_stat(const struct fsm *f, struct kv_stat *s)
 {
@@ -480,6 +583,9 @@ const struct fsm_ops kv_ops = {
     .advance = kv_advance,
     .query = kv_query,
     .watch = watch_query,
+    .wait = hold_wait,
+    .waits = hold_waits,
+    .due = kv_due,
     .digest = kvstore_digest,
     .rev = kv_rev,
     .applied = kv_applied,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "raftd/fsm/kv.h"
+#include "raftd/fsm/lock.h"
 #include "raftd/fsm/session.h"
 
 enum option_type { OPT_BOOL, OPT_U64, OPT_KEY, OPT_VALUE, OPT_NAME, OPT_SKIP };
@@ -29,21 +30,40 @@ static const struct option {
     {"prev", KV_PUT | KV_DELETE | KV_WATCH, KV_PREV, OPT_BOOL, AT(prev)},
     {"from", KV_LIST, KV_FROM, OPT_KEY, AT(from)},
     {"to", KV_LIST, KV_TO, OPT_KEY, AT(to)},
-    {"after", KV_LIST, KV_AFTER, OPT_KEY, AT(after)},
-    {"limit", KV_LIST | KV_WATCH, KV_LIMIT, OPT_U64, AT(limit)},
+    {"after", KV_LIST | KV_LOCK_LIST, KV_AFTER, OPT_KEY, AT(after)},
+    {"limit", KV_LIST | KV_WATCH | KV_LEASE_LIST | KV_LOCK_LIST, KV_LIMIT,
+	OPT_U64, AT(limit)},
     {"reverse", KV_LIST, KV_REVERSE, OPT_BOOL, AT(reverse)},
     {"rev", KV_LIST | KV_GET, KV_REV, OPT_U64, AT(rev)},
     {"keys_only", KV_LIST, KV_KEYS_ONLY, OPT_BOOL, AT(keys_only)},
     {"count", KV_LIST, KV_COUNT, OPT_BOOL, AT(count)},
-    {"read", KV_LIST | KV_GET, KV_OPT_HOST_READ, OPT_SKIP, 0},
-    {"group", KV_COMMANDS | KV_LIST | KV_GET | KV_WATCH, KV_OPT_HOST_GROUP,
-	OPT_SKIP, 0},
+    {"read", KV_LIST | KV_GET | KV_HOLD_QUERIES, KV_OPT_HOST_READ, OPT_SKIP, 0},
+    {"max_stale", KV_LIST | KV_GET, KV_OPT_HOST_STALE, OPT_SKIP, 0},
+    {"state", KV_GET, KV_STATE, OPT_BOOL, AT(state)},
+    {"group",
+	KV_COMMANDS | KV_LIST | KV_GET | KV_WATCH | KV_HOLD_QUERIES |
+	    KV_LOCK_WAIT,
+	KV_OPT_HOST_GROUP, OPT_SKIP, 0},
     {"session", KV_COMMANDS, KV_SESSION, OPT_NAME, AT(session)},
     {"seq", KV_COMMANDS, KV_SEQ, OPT_U64, AT(seq)},
     {"ack", KV_COMMANDS, KV_ACK, OPT_U64, AT(ack)},
     {"since", KV_COMMANDS | KV_WATCH, KV_SINCE, OPT_U64, AT(since)},
     {"prefix", KV_WATCH, KV_PREFIX, OPT_BOOL, AT(prefix)},
-    {"wait", KV_WATCH, KV_WAIT, OPT_U64, AT(wait)},
+    {"wait", KV_WATCH | KV_LOCK_WAIT, KV_WAIT, OPT_U64, AT(wait)},
+    {"lease", KV_PUT | KV_LOCK | KV_UNLOCK | KV_LOCK_WAIT, KV_LEASE, OPT_U64,
+	AT(lease)},
+    {"ttl", KV_PUT | KV_LOCK, KV_TTL, OPT_U64, AT(ttl)},
+    {"if_lock", KV_PUT | KV_DELETE | KV_INCR, KV_IF_LOCK, OPT_KEY, AT(if_lock)},
+    {"if_token", KV_PUT | KV_DELETE | KV_INCR, KV_IF_TOKEN, OPT_U64,
+	AT(if_token)},
+    {"slots", KV_LOCK, KV_SLOTS, OPT_U64, AT(slots)},
+    {"shared", KV_LOCK, KV_JUST, OPT_BOOL, AT(shared)},
+    {"queue", KV_LOCK, KV_JUST, OPT_BOOL, AT(queue)},
+    {"holder", KV_LOCK, KV_JUST, OPT_KEY, AT(holder)},
+    {"host", KV_LOCK, KV_JUST, OPT_KEY, AT(host)},
+    {"pid", KV_LOCK, KV_JUST, OPT_U64, AT(pid)},
+    {"order", KV_LOCK_WAIT, KV_JUST, OPT_U64, AT(order)},
+    {"changed", KV_LOCK_WAIT, KV_CHANGED, OPT_U64, AT(changed)},
 #undef AT
 };
 
@@ -247,8 +267,9 @@ read_options(struct mp_cur *c, enum kv_method method, struct kv_args *a,
 	struct mp_span name;
 	enum wire_status st;
 	uint32_t count, i;
-	unsigned seen = 0;
+	uint64_t seen = 0, bit;
 
+	static_assert(OPTIONS <= 64, "a bit for each row");
 	if (mp_read_map(c, &count) < 0)
 		return kvargs_fail(err, WIRE_USAGE, "options must be a map");
 	for (i = 0; i < count; i++) {
@@ -261,10 +282,11 @@ read_options(struct mp_cur *c, enum kv_method method, struct kv_args *a,
 			    "no such option: '%.*s'",
 			    (int)(name.len < 64 ? name.len : 64),
 			    (const char *)name.p);
-		if ((seen & (unsigned)o->bit) != 0)
+		bit = 1ull << (o - options);
+		if ((seen & bit) != 0)
 			return kvargs_fail(
 			    err, WIRE_USAGE, "option %s twice", o->name);
-		seen |= (unsigned)o->bit;
+		seen |= bit;
 		if (mp_read_nil(c) == 0)
 			continue; /* as if it were not there */
 		st = read_option(c, o, a, err);
@@ -330,11 +352,55 @@ judge_session(const struct kv_args *a, struct wire_error *err)
 	return WIRE_OK;
 }
 
+static enum wire_status
+judge_ttl(uint64_t ttl, struct wire_error *err)
+{
+	if (ttl == 0 || ttl > LEASE_TTL_MAX_MS)
+		return kvargs_fail(err, WIRE_USAGE,
+		    "a time to live is 1 to %llu ms",
+		    (unsigned long long)LEASE_TTL_MAX_MS);
+	return WIRE_OK;
+}
+
+/* What concerns leases and locks. */
+static enum wire_status
+judge_hold(
+    enum kv_method method, const struct kv_args *a, struct wire_error *err)
+{
+	unsigned pair = a->given & (KV_LEASE | KV_TTL);
+
+	if (method == KV_LEASE_GRANT && judge_ttl(a->number, err) != WIRE_OK)
+		return WIRE_USAGE;
+	if ((a->given & KV_TTL) != 0 && judge_ttl(a->ttl, err) != WIRE_OK)
+		return WIRE_USAGE;
+	if (pair == (KV_LEASE | KV_TTL) || (method == KV_LOCK && pair == 0))
+		return kvargs_fail(
+		    err, WIRE_USAGE, "either a lease or a ttl, not both");
+	if (method == KV_UNLOCK && pair == 0)
+		return kvargs_fail(err, WIRE_USAGE, "whose lease?");
+	if (((a->given & KV_IF_LOCK) == 0) != ((a->given & KV_IF_TOKEN) == 0))
+		return kvargs_fail(
+		    err, WIRE_USAGE, "if_lock and if_token go together");
+	if ((a->given & KV_SLOTS) != 0 &&
+	    (a->shared || a->slots == 0 || a->slots >= LOCK_ANY))
+		return kvargs_fail(err, WIRE_USAGE,
+		    "slots is a number from 1 on, and not of a shared lock");
+	if (a->holder.len > LOCK_HOLDER_LEN_MAX)
+		return too_long(
+		    err, "holder", a->holder.len, LOCK_HOLDER_LEN_MAX);
+	if (a->host.len > LOCK_HOST_LEN_MAX)
+		return too_long(err, "host", a->host.len, LOCK_HOST_LEN_MAX);
+	return WIRE_OK;
+}
+
 /* What no single option shows. */
 static enum wire_status
 judge_together(
     enum kv_method method, const struct kv_args *a, struct wire_error *err)
 {
+	if ((method & (KV_PUT | KV_DELETE | KV_INCR | KV_HOLD_COMMANDS)) != 0 &&
+	    judge_hold(method, a, err) != WIRE_OK)
+		return err == NULL ? WIRE_USAGE : err->status;
 	if (method != KV_WATCH &&
 	    (a->given & (KV_SESSION | KV_SEQ | KV_ACK | KV_SINCE)) != 0 &&
 	    judge_session(a, err) != WIRE_OK)
@@ -361,6 +427,7 @@ kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
 	enum wire_status st = WIRE_OK;
 
 	memset(a, 0, sizeof(*a));
+	a->queue = true;
 	if (mp_read_array(&c, &count) < 0)
 		return kvargs_fail(err, WIRE_USAGE, "params must be an array");
 	if (count < min || count > min + 1)
@@ -371,10 +438,16 @@ kvargs_read(enum kv_method method, struct mp_span params, struct kv_args *a,
 		st = read_delete_keys(&c, a, err);
 	else if (method == KV_TXN)
 		st = read_txn(&c, a, err);
+	else if ((method & KV_NUMBERED) != 0)
+		st = mp_read_u64(&c, &a->number) == 0
+			 ? WIRE_OK
+			 : kvargs_fail(err, WIRE_USAGE,
+			       "a number, 0 or more, comes first");
 	else
-		st =
-		    kvargs_key(&c, (method & (KV_LIST | KV_WATCH)) != 0 ? 0 : 1,
-			method == KV_LIST ? "prefix" : "key", &a->key, err);
+		st = kvargs_key(&c,
+		    (method & (KV_LIST | KV_WATCH | KV_LOCK_LIST)) != 0 ? 0 : 1,
+		    (method & (KV_LIST | KV_LOCK_LIST)) != 0 ? "prefix" : "key",
+		    &a->key, err);
 	if (st == WIRE_OK && method == KV_PUT)
 		st = kvargs_value(&c, "value", &a->value, err);
 	if (st == WIRE_OK && method == KV_INCR && mp_read_i64(&c, &a->by) < 0)

@@ -18,10 +18,29 @@ enum kv_method { /* bits, for tables of what goes with what */
 	KV_INCR = 16,
 	KV_TXN = 32,
 	KV_WATCH = 64,
+	KV_LEASE_GRANT = 1 << 8,
+	KV_LEASE_RENEW = 1 << 9,
+	KV_LEASE_REVOKE = 1 << 10,
+	KV_LEASE_SHOW = 1 << 11,
+	KV_LEASE_LIST = 1 << 12,
+	KV_LOCK = 1 << 13,
+	KV_UNLOCK = 1 << 14,
+	KV_LOCK_LIST = 1 << 15,
+	KV_LOCK_WAIT = 1 << 16,
 };
-#define KV_COMMANDS (KV_PUT | KV_DELETE | KV_INCR | KV_TXN)
+/* What leases and locks have of their own (hold.h). */
+#define KV_HOLD_COMMANDS                                               \
+	(KV_LEASE_GRANT | KV_LEASE_RENEW | KV_LEASE_REVOKE | KV_LOCK | \
+	    KV_UNLOCK)
+#define KV_HOLD_QUERIES (KV_LEASE_SHOW | KV_LEASE_LIST | KV_LOCK_LIST)
+#define KV_COMMANDS (KV_PUT | KV_DELETE | KV_INCR | KV_TXN | KV_HOLD_COMMANDS)
+/* Whose first parameter is a number. */
+#define KV_NUMBERED                                                          \
+	(KV_LEASE_GRANT | KV_LEASE_RENEW | KV_LEASE_REVOKE | KV_LEASE_SHOW | \
+	    KV_LEASE_LIST)
 
-enum kv_option { /* bits of kv_args.given */
+enum kv_option { /* bits of kv_args.given, of those that need one */
+	KV_JUST = 0,
 	KV_IF_ABSENT = 1 << 0,
 	KV_IF_REV = 1 << 1,
 	KV_IF_VALUE = 1 << 2,
@@ -44,6 +63,14 @@ enum kv_option { /* bits of kv_args.given */
 	KV_SINCE = 1 << 19, /* of a session, or of a watch */
 	KV_PREFIX = 1 << 20,
 	KV_WAIT = 1 << 21,
+	KV_OPT_HOST_STALE = 1 << 29,
+	KV_STATE = 1 << 30,
+	KV_LEASE = 1 << 22,
+	KV_TTL = 1 << 23,
+	KV_IF_LOCK = 1 << 24,
+	KV_IF_TOKEN = 1 << 25,
+	KV_SLOTS = 1 << 26,
+	KV_CHANGED = 1 << 27,
 };
 
 struct kv_args {
@@ -54,14 +81,18 @@ struct kv_args {
 	int64_t by;	   /* incr */
 	struct mp_cur txn; /* at its map */
 	size_t keys_len, txn_len;
+	uint64_t number; /* of a lease, or a time to live */
 
 	unsigned given; /* enum kv_option */
 	bool if_absent, if_changed, append, prev;
-	bool reverse, keys_only, count, prefix;
+	bool reverse, keys_only, count, prefix, state;
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
 	struct mp_span session; /* session.h */
 	uint64_t seq, ack, since, wait;
+	uint64_t lease, ttl, if_token, slots, pid, order, changed;
+	struct mp_span if_lock, holder, host;
+	bool shared, queue;
 };
 
 /* WIRE_OK, or why not in *err, which may be NULL. */

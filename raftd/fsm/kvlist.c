@@ -22,7 +22,7 @@ kvlist_put_record(const struct fsm *f, struct mp_buf *b, const struct record *r,
 	mp_put_kv_u64(b, "create_rev", r->create_rev);
 	mp_put_kv_u64(b, "mod_rev", r->mod_rev);
 	mp_put_kv_u64(b, "version", r->version);
-	mp_put_kv_u64(b, "lease", 0);
+	mp_put_kv_u64(b, "lease", record_lease(r));
 	mp_put_kv_u64(b, "group", f->group);
 }
 

@@ -16,7 +16,7 @@ static struct fsm_digest
 record_digest(const struct record *r)
 {
 	struct fsm_digest bytes;
-	uint64_t n[6];
+	uint64_t n[7];
 
 	bytes = digest_of(r->bytes, (size_t)r->key_len + r->value_len);
 	n[0] = bytes.lo;
@@ -25,23 +25,27 @@ record_digest(const struct record *r)
 	n[3] = r->mod_rev;
 	n[4] = r->version;
 	n[5] = r->key_len;
-	return digest_of_u64(n, 6);
+	n[6] = record_lease(r);
+	return digest_of_u64(n, n[6] == 0 ? 6 : 7);
 }
 
+/* Without leases it is what it was before there were any. */
 static struct fsm_digest
 state_digest(const struct fsm *f, struct fsm_digest sum, uint64_t keys,
-    struct fsm_digest sessions)
+    struct fsm_digest sessions, struct fsm_digest leases,
+    struct fsm_digest locks)
 {
-	uint64_t n[7] = {
-	    sum.lo, sum.hi, keys, f->rev, f->time, sessions.lo, sessions.hi};
+	uint64_t n[11] = {sum.lo, sum.hi, keys, f->rev, f->time, sessions.lo,
+	    sessions.hi, leases.lo, leases.hi, locks.lo, locks.hi};
 
-	return digest_of_u64(n, 7);
+	return digest_of_u64(n, kvstore_has_leases(f) ? 11 : 7);
 }
 
 struct fsm_digest
 kvstore_digest(const struct fsm *f)
 {
-	return state_digest(f, f->sum, f->keys, sessions_digest(&f->sessions));
+	return state_digest(f, f->sum, f->keys, sessions_digest(&f->sessions),
+	    leases_digest(&f->leases), locks_digest(&f->locks));
 }
 
 struct fsm_digest
@@ -58,7 +62,8 @@ kvstore_recount(const struct fsm *f)
 		digest_add(&sum, record_digest(r));
 		keys++;
 	}
-	return state_digest(f, sum, keys, sessions_recount(&f->sessions));
+	return state_digest(f, sum, keys, sessions_recount(&f->sessions),
+	    leases_recount(&f->leases), locks_recount(&f->locks));
 }
 
 struct fsm *
@@ -70,6 +75,8 @@ kvstore_new(uint32_t group)
 		f->group = group;
 		tree_init(&f->tree);
 		sessions_init(&f->sessions);
+		leases_init(&f->leases);
+		locks_init(&f->locks);
 	}
 	return f;
 }
@@ -90,10 +97,14 @@ kvstore_reset(struct fsm *f)
 	tree_release(&f->tree);
 	free(f->history.ring);
 	sessions_release(&f->sessions);
+	locks_release(&f->locks);
+	leases_release(&f->leases);
 	memset(f, 0, sizeof(*f));
 	f->group = group;
 	tree_init(&f->tree);
 	sessions_init(&f->sessions);
+	leases_init(&f->leases);
+	locks_init(&f->locks);
 }
 
 void
@@ -242,24 +253,26 @@ kvstore_at(const struct record *newest, uint64_t rev)
 /* ---- changes ----------------------------------------------------------- */
 
 struct record *
-kvstore_record_new(size_t key_len, size_t value_len, bool replaces)
+kvstore_record_new(size_t key_len, size_t value_len, unsigned flags)
 {
 	struct record *r;
 
 	assert(key_len > 0 && key_len <= WIRE_KEY_LEN_MAX);
 	assert(value_len <= WIRE_VALUE_LEN_MAX);
-	r = malloc(offsetof(struct record, bytes) + key_len + value_len +
-		   (replaces ? sizeof(r) : 0));
+	r = malloc(
+	    offsetof(struct record, bytes) + key_len + value_len +
+	    ((flags & RECORD_OLDER) != 0 ? sizeof(r) : 0) +
+	    ((flags & RECORD_LEASED) != 0 ? sizeof(struct record_lease) : 0));
 	if (r == NULL)
 		return NULL;
 	r->create_rev = r->mod_rev = r->version = 0;
 	r->value_len = (uint32_t)value_len;
 	r->key_len = (uint16_t)key_len;
-	r->flags = 0;
-	if (replaces) {
-		r->flags = RECORD_OLDER;
+	r->flags = (uint8_t)flags;
+	if ((flags & RECORD_OLDER) != 0)
 		record_set_older(r, NULL);
-	}
+	if ((flags & RECORD_LEASED) != 0)
+		record_set_lease(r, 0, NULL);
 	return r;
 }
 
@@ -288,6 +301,8 @@ enter(struct fsm *f, struct tree_path *path, struct record *r)
 	cur->flags |= RECORD_OLD;
 	tree_replace(&f->tree, path, r);
 	history_push(&f->history, r);
+	if (record_is_live(cur) && (cur->flags & RECORD_LEASED) != 0)
+		lease_detach(f, cur);
 	return 0;
 }
 
@@ -302,19 +317,25 @@ count_in(struct fsm *f, struct record *r)
 
 int
 kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
-    struct mp_span key, struct mp_span value, bool append)
+    struct mp_span key, struct mp_span value, bool append, struct lease *lease)
 {
 	const struct record *cur =
 	    path->found ? tree_record(&f->tree, path) : NULL;
-	struct record *r;
+	struct attachment *a = lease == NULL ? NULL : attachment_new();
+	struct record *r = NULL;
 	size_t head;
 
 	if (!record_is_live(cur))
 		cur = NULL;
 	head = append && cur != NULL ? cur->value_len : 0;
-	r = kvstore_record_new(key.len, head + value.len, path->found);
-	if (r == NULL)
+	if (lease == NULL || a != NULL)
+		r = kvstore_record_new(key.len, head + value.len,
+		    (path->found ? RECORD_OLDER : 0) |
+			(lease != NULL ? RECORD_LEASED : 0));
+	if (r == NULL) {
+		free(a);
 		return -ENOMEM;
+	}
 	memcpy(r->bytes, key.p, key.len);
 	if (head > 0)
 		memcpy(r->bytes + key.len, record_value(cur), head);
@@ -323,9 +344,17 @@ kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
 	r->create_rev = cur != NULL && !MUTANT(94) ? cur->create_rev : rev;
 	r->version = cur != NULL ? cur->version + 1 : 1;
 	r->mod_rev = rev;
+	/* An automatic lease would end when the last version leaves it. */
+	if (lease != NULL)
+		lease->ending = true;
 	if (enter(f, path, r) < 0) {
 		free(r);
+		free(a);
 		return -ENOMEM;
+	}
+	if (lease != NULL) {
+		lease_attach(lease, a, r);
+		lease->ending = false;
 	}
 	count_in(f, r);
 	f->rev = rev;
@@ -333,18 +362,19 @@ kvstore_put(struct fsm *f, uint64_t rev, struct tree_path *path,
 }
 
 int
-kvstore_delete(struct fsm *f, uint64_t rev, struct tree_path *path)
+kvstore_delete(
+    struct fsm *f, uint64_t rev, struct tree_path *path, unsigned flags)
 {
 	const struct record *cur = tree_record(&f->tree, path);
 	struct record *r;
 
 	assert(record_is_live(cur));
-	r = kvstore_record_new(cur->key_len, 0, true);
+	r = kvstore_record_new(cur->key_len, 0, RECORD_OLDER);
 	if (r == NULL)
 		return -ENOMEM;
 	memcpy(r->bytes, cur->bytes, cur->key_len);
 	r->mod_rev = rev;
-	r->flags |= RECORD_TOMBSTONE;
+	r->flags |= (uint8_t)(RECORD_TOMBSTONE | flags);
 	if (enter(f, path, r) < 0) {
 		free(r);
 		return -ENOMEM;
@@ -366,7 +396,64 @@ kvstore_enter(struct fsm *f, struct record *r)
 	return 0;
 }
 
+void
+kvstore_advance(struct fsm *f, uint64_t revs)
+{
+	assert(f->history.count == 0);
+	assert(revs <= INT64_MAX - f->rev);
+	f->rev += revs;
+	f->floor = f->rev;
+	/* Nor may a lease of now have the name of one that was lost. */
+	if (kvstore_has_leases(f) && revs <= INT64_MAX - f->leases.last_id)
+		f->leases.last_id += revs;
+	if (kvstore_has_leases(f) && revs <= INT64_MAX - f->locks.changes)
+		f->locks.changes += revs;
+}
+
+int
+kvstore_enter_lease(struct fsm *f, struct mp_span key, struct lease *lease)
+{
+	struct record *cur, *r;
+	struct tree_path path;
+	struct attachment *a;
+
+	tree_find(&f->tree, key.p, key.len, &path);
+	cur = path.found ? tree_record(&f->tree, &path) : NULL;
+	if (cur == NULL || (cur->flags & RECORD_LEASED) != 0)
+		return -EBADMSG;
+	r = kvstore_record_new(cur->key_len, cur->value_len, RECORD_LEASED);
+	a = attachment_new();
+	if (r == NULL || a == NULL) {
+		free(r);
+		free(a);
+		return -ENOMEM;
+	}
+	memcpy(r->bytes, cur->bytes, (size_t)cur->key_len + cur->value_len);
+	r->create_rev = cur->create_rev;
+	r->mod_rev = cur->mod_rev;
+	r->version = cur->version;
+	digest_sub(&f->sum, cur->digest);
+	tree_replace(&f->tree, &path, r);
+	free(cur);
+	lease_attach(lease, a, r);
+	r->digest = record_digest(r);
+	digest_add(&f->sum, r->digest);
+	return 0;
+}
+
 /* ---- the invariants ---------------------------------------------------- */
+
+/* All that name a lease are in it. */
+static bool
+leases_are_whole(const struct fsm *f, uint64_t leased)
+{
+	uint64_t attached = 0, id = 0;
+	const struct lease *l;
+
+	for (; (l = lease_next(f, id)) != NULL; id = l->id)
+		attached += l->key_count;
+	return attached == leased && leases_check(f) && locks_check(f);
+}
 
 bool
 kvstore_check(const struct fsm *f)
@@ -374,6 +461,7 @@ kvstore_check(const struct fsm *f)
 	struct tree_pos pos = tree_seek(&f->tree, NULL, 0);
 	const struct kv_history *h = &f->history;
 	uint64_t keys = 0, bytes = 0, charge = 0, kept = 0, last = 0;
+	uint64_t leased = 0;
 	const struct record *r, *older;
 	size_t i;
 
@@ -383,6 +471,7 @@ kvstore_check(const struct fsm *f)
 		if (record_is_live(r)) {
 			keys++;
 			bytes += (uint64_t)r->key_len + r->value_len;
+			leased += (r->flags & RECORD_LEASED) != 0;
 		}
 		for (; r != NULL; r = older) {
 			older = record_older(r);
@@ -401,5 +490,6 @@ kvstore_check(const struct fsm *f)
 	/* A trimmed tombstone may hang on in the chain of its successor. */
 	return keys == f->keys && bytes == f->bytes && charge == h->bytes &&
 	       h->count <= kept && tree_check(&f->tree) &&
-	       sessions_check(&f->sessions) && h->bytes <= KV_HISTORY_BYTES_MAX;
+	       sessions_check(&f->sessions) && leases_are_whole(f, leased) &&
+	       h->bytes <= KV_HISTORY_BYTES_MAX;
 }

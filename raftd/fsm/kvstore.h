@@ -18,7 +18,7 @@
  * The saved form, all integers little-endian:
  *
  *	offset	size
- *	0	8	"raftkv2\n"
+ *	0	8	"raftkv2\n", or "raftkv3\n" once there was a lease
  *	8	4	group
  *	12	4	0
  *	16	8	revision
@@ -56,17 +56,50 @@
  *			1	status
  *			3	0
  *			...	data
+ *	raftkv3 has two more, in which each item begins with 4 bytes that
+ *	count those behind them:
+ *	type 2	leases.  The first item is
+ *		8	the number given last, at least 1
+ *		and the others, by their numbers
+ *		8	number
+ *		8	time to live, ms
+ *		8	deadline, in replicated time
+ *		1	1: automatic
+ *		3	0
+ *		4	number of keys
+ *		...	the keys, ascending: 2 bytes of length, and the key
+ *	type 3	locks.  The first item is
+ *		8	changes
+ *		8	order given last
+ *		and the others, by their names
+ *		2	length of the name
+ *		2	0
+ *		4	number of holders, at least 1
+ *		4	number of waiters
+ *		8	changes when the holders last did
+ *		...	name, and the places, holders by their tokens and
+ *			then waiters by their order:
+ *			8	order of arrival
+ *			8	lease
+ *			8	token, 0 of a waiter
+ *			8	since, in replicated time
+ *			8	process id
+ *			4	slots
+ *			2	length of the host
+ *			2	length of the holder
+ *			...	host, holder
  *	end	16	digest of the state, low half first
  *
  * It is valid if the keys ascend strictly, each revision lies within
- * 1..revision, sections are as session.h says, and the counts and the digest
- * are what the records and sections give.
+ * 1..revision, sections are as session.h, lease.h and lock.h say, and the
+ * counts and the digest are what the records and sections give.
  */
 #ifndef RAFTD_FSM_KVSTORE_H
 #define RAFTD_FSM_KVSTORE_H
 
 #include "raftd/fsm/fsm.h"
 #include "raftd/fsm/kv.h"
+#include "raftd/fsm/lock.h"
 #include "raftd/fsm/session.h"
 #include "raftd/fsm/tree.h"
 
@@ -89,6 +122,9 @@ struct fsm {
 	struct tree tree;
 	struct kv_history history;
 	struct sessions sessions;
+	struct leases leases;
+	struct locks locks;
+	bool broken; /* no memory to end a lease: nothing goes on */
 };
 
 struct fsm *kvstore_new(uint32_t group);
@@ -96,13 +132,16 @@ void kvstore_free(struct fsm *);
 
 /*
  * Make key -> value a change of revision rev.  With append, value is added
- * to what is there.  path is where tree_find() found the key or not; it is
- * not valid afterwards.  -ENOMEM, nothing changed.
+ * to what is there.  The key comes into the lease, if there is one, and
+ * leaves that of its last version.  path is where tree_find() found the key
+ * or not; it is not valid afterwards.  -ENOMEM, nothing changed.
  */
 int kvstore_put(struct fsm *, uint64_t rev, struct tree_path *path,
-    struct mp_span key, struct mp_span value, bool append);
-/* Leave a tombstone in the place of the live record that path found. */
-int kvstore_delete(struct fsm *, uint64_t rev, struct tree_path *path);
+    struct mp_span key, struct mp_span value, bool append, struct lease *);
+/* Leave a tombstone in the place of the live record that path found; flags
+ * is RECORD_EXPIRED or 0. */
+int kvstore_delete(
+    struct fsm *, uint64_t rev, struct tree_path *path, unsigned flags);
 /* Forget what is older than the limits of kv.h allow. */
 void kvstore_trim(struct fsm *);
 
@@ -133,9 +172,22 @@ int kvstore_load(
 
 /* For kvimage.c: a record is entered without history. */
 int kvstore_enter(struct fsm *, struct record *); /* takes it if 0 */
-/* replaces: with room for an older version. */
+/* flags: what there must be room for, RECORD_OLDER and RECORD_LEASED. */
 struct record *kvstore_record_new(
-    size_t key_len, size_t value_len, bool replaces);
+    size_t key_len, size_t value_len, unsigned flags);
+/* A record that was entered comes into a lease: -EBADMSG if it cannot. */
+int kvstore_enter_lease(struct fsm *, struct mp_span key, struct lease *);
+/* Whether there ever was a lease. */
+static inline bool
+kvstore_has_leases(const struct fsm *f)
+{
+	return f->leases.last_id != 0;
+}
 void kvstore_reset(struct fsm *);
+
+/* For whoever begins a cluster with what was loaded: the revision moves on
+ * by so many, as if they had been taken and compacted; so do the names of
+ * leases. */
+void kvstore_advance(struct fsm *, uint64_t revs);
 
 #endif

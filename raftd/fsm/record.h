@@ -4,13 +4,15 @@
  *
  * A version that replaced another has room for a pointer to that behind its
  * value; the many that never replaced any do without, which is 16 bytes of
- * malloc each.
+ * malloc each.  One with a lease (lease.h) has room for the lease's number
+ * and for where it stands in the lease behind that.
  *
  * Its digest stays with it: what replaces it takes that out of the state's
  * without a look at the value, which is five cache misses saved.
  *
  * Immutable once it is in the tree, except for the older version (cut off
- * when the history is trimmed) and RECORD_OLD.
+ * when the history is trimmed), RECORD_OLD, and its place in a lease, which
+ * only the newest version of a key has.
  */
 #ifndef RAFTD_FSM_RECORD_H
 #define RAFTD_FSM_RECORD_H
@@ -27,6 +29,8 @@ enum record_flag {
 	RECORD_TOMBSTONE = 1, /* the key is absent from mod_rev on */
 	RECORD_OLD = 2,	      /* replaced: only the history holds it */
 	RECORD_OLDER = 4,     /* room for the version it replaced */
+	RECORD_LEASED = 8,    /* room for a lease */
+	RECORD_EXPIRED = 16,  /* a tombstone of a lease that ran out */
 };
 
 struct record {
@@ -37,7 +41,7 @@ struct record {
 	uint32_t value_len;
 	uint16_t key_len;
 	uint8_t flags;
-	uint8_t bytes[]; /* key, value, and the older version */
+	uint8_t bytes[]; /* key, value, the older version, the lease */
 };
 
 static_assert(offsetof(struct record, bytes) == 47,
@@ -73,7 +77,52 @@ record_set_older(struct record *r, struct record *older)
 	memcpy(r->bytes + r->key_len + r->value_len, &older, sizeof(older));
 }
 
-/* Bytes of memory, without what malloc and the older version add. */
+struct attachment;
+
+struct record_lease {
+	uint64_t id;
+	struct attachment *attachment; /* NULL of old versions */
+};
+
+static inline struct record_lease
+record_lease_tail(const struct record *r)
+{
+	struct record_lease tail = {0, NULL};
+	size_t skip =
+	    (r->flags & RECORD_OLDER) != 0 ? sizeof(struct record *) : 0;
+
+	if ((r->flags & RECORD_LEASED) != 0)
+		memcpy(
+		    &tail, record_value(r) + r->value_len + skip, sizeof(tail));
+	return tail;
+}
+
+/* The number of its lease, 0 none. */
+static inline uint64_t
+record_lease(const struct record *r)
+{
+	return record_lease_tail(r).id;
+}
+
+static inline struct attachment *
+record_attachment(const struct record *r)
+{
+	return record_lease_tail(r).attachment;
+}
+
+static inline void
+record_set_lease(struct record *r, uint64_t id, struct attachment *a)
+{
+	struct record_lease tail = {id, a};
+	size_t skip =
+	    (r->flags & RECORD_OLDER) != 0 ? sizeof(struct record *) : 0;
+
+	assert((r->flags & RECORD_LEASED) != 0);
+	memcpy(
+	    r->bytes + r->key_len + r->value_len + skip, &tail, sizeof(tail));
+}
+
+/* Bytes of memory, without what malloc, the older version and a lease add. */
 static inline size_t
 record_size(const struct record *r)
 {

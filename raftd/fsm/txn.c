@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "raftd/fsm/hold.h"
 #include "raftd/fsm/kvlist.h"
 
 enum relation { EQUAL, UNEQUAL, LESS, GREATER };
@@ -15,14 +16,15 @@ enum {
 	HAS_CREATE = 2,
 	HAS_VERSION = 4,
 	HAS_VALUE = 8,
-	HAS_EXISTS = 16
+	HAS_EXISTS = 16,
+	HAS_TOKEN = 32,
 };
 
 struct compare {
-	struct mp_span key, value;
+	struct mp_span key, value, lock;
 	enum relation relation;
 	unsigned has;
-	uint64_t rev, create_rev, version;
+	uint64_t rev, create_rev, version, token;
 	bool exists;
 };
 
@@ -32,6 +34,7 @@ struct op {
 	enum op_kind kind;
 	struct mp_span key, value;
 	bool append;
+	uint64_t lease; /* 0: none */
 	struct kv_args range;
 };
 
@@ -89,7 +92,11 @@ read_compare_pair(struct mp_cur *c, struct mp_span name, struct compare *m,
 		m->has |= HAS_VALUE;
 		return kvargs_value(c, "value", &m->value, err);
 	}
-	if (mp_span_eq(name, "op"))
+	if (mp_span_eq(name, "lock"))
+		return kvargs_key(c, 1, "lock", &m->lock, err);
+	if (mp_span_eq(name, "token"))
+		r = read_number(c, HAS_TOKEN, &m->token, &m->has);
+	else if (mp_span_eq(name, "op"))
 		r = read_relation(c, &m->relation);
 	else if (mp_span_eq(name, "rev") || mp_span_eq(name, "mod_rev"))
 		r = read_number(c, HAS_REV, &m->rev, &m->has);
@@ -126,6 +133,13 @@ read_compare(struct mp_cur *c, struct compare *m, struct wire_error *err)
 		st = read_compare_pair(c, name, m, err);
 		if (st != WIRE_OK)
 			return st;
+	}
+	if (m->lock.len > 0 || (m->has & HAS_TOKEN) != 0) {
+		if (m->lock.len == 0 || m->has != HAS_TOKEN || m->key.len > 0 ||
+		    m->relation > UNEQUAL)
+			return kvargs_fail(err, WIRE_USAGE,
+			    "a lock is compared with a token, by = or !=");
+		return WIRE_OK;
 	}
 	if (m->key.len == 0 || m->has == 0)
 		return kvargs_fail(err, WIRE_USAGE,
@@ -165,6 +179,12 @@ read_op_pair(struct mp_cur *c, struct mp_span name, struct op *o,
 	if (o->kind == OP_PUT && mp_span_eq(name, "value")) {
 		*seen = 1;
 		return kvargs_value(c, "value", &o->value, err);
+	}
+	if (o->kind == OP_PUT && mp_span_eq(name, "lease")) {
+		if (mp_read_u64(c, &o->lease) < 0 || o->lease == 0)
+			return kvargs_fail(
+			    err, WIRE_USAGE, "lease is the number of one");
+		return WIRE_OK;
 	}
 	if (o->kind == OP_PUT && mp_span_eq(name, "append")) {
 		if (mp_read_bool(c, &o->append) < 0)
@@ -341,8 +361,12 @@ static bool
 compare_holds(const struct fsm *f, const struct compare *m)
 {
 	struct tree_path path;
-	const struct record *r = find(f, m->key, &path);
+	const struct record *r;
 
+	if (m->lock.len > 0)
+		return relates(
+		    m->relation, !lock_has_token(f, m->lock, m->token));
+	r = find(f, m->key, &path);
 	if ((m->has & HAS_REV) != 0 &&
 	    !relates(m->relation, order_u64(r ? r->mod_rev : 0, m->rev)))
 		return false;
@@ -379,6 +403,20 @@ check_ops(const struct fsm *f, struct mp_cur c, uint32_t count,
 			return WIRE_USAGE;
 		r = o.kind == OP_RANGE ? NULL : find(f, o.key, &path);
 		len = r == NULL ? 0 : r->value_len;
+		if (o.kind == OP_PUT && o.lease != 0) {
+			struct lease *l = NULL;
+			enum wire_status st =
+			    hold_lease_for_key(f, o.lease, NULL, &l, err);
+
+			/* Each of the list may be new to it. */
+			if (st == WIRE_OK &&
+			    l->key_count > LEASE_KEYS_MAX - TXN_OPS_MAX)
+				st = kvargs_fail(err, WIRE_BUSY,
+				    "lease %llu has too many keys",
+				    (unsigned long long)o.lease);
+			if (st != WIRE_OK)
+				return st;
+		}
 		if (o.kind == OP_GET)
 			told += len;
 		if (o.kind == OP_PUT && o.append &&
@@ -423,12 +461,20 @@ op_apply(
 		return true;
 	}
 	if (o->kind == OP_PUT) {
-		if (kvstore_put(f, rev, &path, o->key, o->value, o->append) < 0)
+		struct lease *l = NULL;
+
+		if (o->lease != 0)
+			l = lease_find(f, o->lease);
+		else if (o->append && r != NULL &&
+			 (r->flags & RECORD_LEASED) != 0)
+			l = record_attachment(r)->lease;
+		if (kvstore_put(f, rev, &path, o->key, o->value, o->append, l) <
+		    0)
 			return false;
 		kvlist_put_record(f, b, find(f, o->key, &path), true);
 		return true;
 	}
-	if (r != NULL && kvstore_delete(f, rev, &path) < 0)
+	if (r != NULL && kvstore_delete(f, rev, &path, 0) < 0)
 		return false;
 	mp_put_map(b, 1);
 	mp_put_kv_u64(b, "deleted", r != NULL);

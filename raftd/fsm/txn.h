@@ -3,13 +3,15 @@
  *
  *	{"if": [{"key": k, "op": "="|"!="|"<"|">", and any of
  *		"rev": n, "create_rev": n, "version": n, "value": bytes,
- *		"exists": bool}, ...],
+ *		"exists": bool}
+ *	  or {"lock": name, "token": n, "op": "="|"!="}, ...],
  *	 "then": [operation, ...], "else": [operation, ...]}
  *
  * All comparisons must hold for `then`.  op is "=" if it is missing; numbers
  * of an absent key are 0, and its value stands in no relation to any.
  * An operation is a map of one pair:
- *	{"put": {"key", "value", "append": bool}}	-> record without value
+ *	{"put": {"key", "value", "append": bool, "lease": n}}
+ *					-> record without value
  *	{"del": {"key"}}				-> {"deleted": n}
  *	{"get": {"key"}}				-> record or nil
  *	{"range": {"prefix", "from", "to", "limit"}}

@@ -24,7 +24,10 @@ put_event(
 	const struct record *older = prev ? record_older(r) : NULL;
 
 	mp_put_map(b, 6);
-	mp_put_kv_str(b, "type", live ? "put" : "delete");
+	mp_put_kv_str(b, "type",
+	    live			       ? "put"
+	    : (r->flags & RECORD_EXPIRED) != 0 ? "expire"
+					       : "delete");
 	mp_put_kv_u64(b, "rev", r->mod_rev);
 	mp_put_kv_u64(b, "group", f->group);
 	mp_put_kv_bin(b, "key", r->bytes, r->key_len);

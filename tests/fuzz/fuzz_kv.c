@@ -3,6 +3,7 @@
  *
  * The input is a row of commands: a byte that says which, two bytes of
  * length, that many bytes of params (not scanned before, unlike in raftd).
+ * The byte also says how much time passes.
  * Whatever comes, two stores answer the same, what was admitted is what is
  * applied, and the counters equal a recount.
  */
@@ -14,8 +15,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
-static const char *const methods[] = {
-    "put", "delete", "get", "list", "put", "incr", "", "txn"};
+static const char *const methods[] = {"put", "delete", "get", "list", "put",
+    "incr", "", "txn", "lease.grant", "lease.renew", "lease.revoke", "lock",
+    "unlock", "lock.list", "lease.list", "tick"};
 
 static void
 run(struct kvhelp *a, struct kvhelp *b, const char *method)
@@ -26,14 +28,21 @@ run(struct kvhelp *a, struct kvhelp *b, const char *method)
 	    .params = mp_span(a->params.data, a->params.len),
 	};
 	enum wire_status admitted, applied;
-	uint64_t rev = kv_ops.rev(a->f);
+	uint64_t rev;
 
+	/* What time brings is not the command's doing. */
+	assert(kv_ops.advance(a->f, ++a->index, a->stamp) == WIRE_OK);
+	assert(kv_ops.advance(b->f, ++b->index, a->stamp) == WIRE_OK);
+	b->stamp = a->stamp;
+	rev = kv_ops.rev(a->f);
 	admitted = kv_ops.admit(&c, NULL);
 	applied = kvhelp_apply(a, method);
 	assert(kvhelp_apply(b, method) == applied);
-	assert(admitted == WIRE_OK || applied == admitted);
+	assert(admitted == WIRE_OK || applied == admitted ||
+	       strcmp(method, FSM_TICK) == 0);
 	assert(applied == WIRE_OK || applied == WIRE_TOO_LARGE ||
 	       applied == WIRE_DATA || applied == WIRE_SESSION ||
+	       applied == WIRE_ABSENT || applied == WIRE_BUSY ||
 	       applied == WIRE_USAGE || admitted != WIRE_OK);
 	assert(applied == WIRE_OK || kv_ops.rev(a->f) == rev);
 	assert(a->reply.len == b->reply.len);
@@ -59,6 +68,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kvhelp_init(&b);
 	for (n = 0; n < COMMANDS_MAX && size >= 3; n++) {
 		which = data[0] % (sizeof(methods) / sizeof(methods[0]));
+		a.stamp += data[0] / (sizeof(methods) / sizeof(methods[0]));
 		len = (size_t)data[1] << 8 | data[2];
 		data += 3;
 		size -= 3;

@@ -1332,8 +1332,8 @@ START_TEST(test_every_method_is_listed)
 			ck_assert_int_eq(kvhelp_query(&h, m->name), WIRE_USAGE);
 		}
 	}
-	ck_assert_uint_eq(commands, 4);
-	ck_assert_uint_eq(queries, 2);
+	ck_assert_uint_eq(commands, 9);
+	ck_assert_uint_eq(queries, 5);
 }
 END_TEST
 

@@ -285,6 +285,47 @@ START_TEST(test_request_is_read)
 }
 END_TEST
 
+/* [{"op": "remove", "id": 3, key: word}] */
+static enum wire_status
+read_word(const char *key, const char *word, struct change *c)
+{
+	struct wire_error err = {0};
+	enum wire_status status;
+	struct mp_buf b;
+
+	mp_buf_init(&b);
+	mp_put_array(&b, 1);
+	mp_put_map(&b, 3);
+	mp_put_kv_str(&b, "op", "remove");
+	mp_put_kv_u64(&b, "id", 3);
+	mp_put_kv_str(&b, key, word);
+	status = change_read(mp_span(b.data, b.len), c, &err);
+	mp_buf_release(&b);
+	return status;
+}
+
+START_TEST(test_manner_of_a_change_is_read)
+{
+	struct change c;
+
+	ck_assert_int_eq(read_op("remove", "id", 3, &c), WIRE_OK);
+	ck_assert_int_eq(c.mode, CHANGE_AS_STARTED);
+	ck_assert(!c.entered);
+	ck_assert_int_eq(read_word("mode", "safe", &c), WIRE_OK);
+	ck_assert_int_eq(c.mode, CHANGE_SAFE);
+	ck_assert_int_eq(read_word("mode", "early-vote", &c), WIRE_OK);
+	ck_assert_int_eq(c.mode, CHANGE_EARLY_VOTE);
+	ck_assert_int_eq(read_word("mode", "no-joint", &c), WIRE_OK);
+	ck_assert_int_eq(c.mode, CHANGE_NO_JOINT);
+	ck_assert_int_eq(read_word("mode", "swift", &c), WIRE_USAGE);
+	ck_assert_int_eq(read_word("until", "entered", &c), WIRE_OK);
+	ck_assert(c.entered);
+	ck_assert_int_eq(read_word("until", "complete", &c), WIRE_OK);
+	ck_assert(!c.entered);
+	ck_assert_int_eq(read_word("until", "tomorrow", &c), WIRE_USAGE);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -303,6 +344,7 @@ main(void)
 	tcase_add_test(t, test_both_halves_have_to_fit);
 	tcase_add_test(t, test_payload_keeps_everything);
 	tcase_add_test(t, test_request_is_read);
+	tcase_add_test(t, test_manner_of_a_change_is_read);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
