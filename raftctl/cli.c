@@ -35,6 +35,10 @@ static const struct command commands[] = {
     {"lease", "grant TIME | ls | show ID | renew ID | revoke ID",
 	"what goes away by itself unless it is renewed", cmd_lease,
 	cmd_lease_options},
+    {"lock", "NAME [-- COMMAND...] | --list [PREFIX]",
+	"hold a lock, while a command runs", cmd_lock, cmd_lock_options},
+    {"elect", "NAME VALUE [-- COMMAND...] | --observe NAME",
+	"lead under a name, or see who does", cmd_elect, cmd_elect_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,
@@ -321,7 +325,9 @@ add_options(struct getopt_tables *t, size_t *count, size_t *letters,
 		assert(i < CLI_OPTIONS_MAX);
 		t->longs[(*count)++] =
 		    (struct option){o->name, arg, NULL, base + i};
-		if (o->letter == 0)
+		/* A letter of the command's own hides that of a global. */
+		if (o->letter == 0 ||
+		    memchr(t->shorts, o->letter, *letters) != NULL)
 			continue;
 		t->shorts[(*letters)++] = (char)o->letter;
 		if (arg == required_argument)
@@ -350,8 +356,8 @@ next_option(struct cli *cli, int argc, char **argv)
 	/* '+': options stand before operands; ':': we complain ourselves */
 	t.shorts[letters++] = '+';
 	t.shorts[letters++] = ':';
-	add_options(&t, &count, &letters, globals, GLOBAL_BASE);
 	add_options(&t, &count, &letters, own, COMMAND_BASE);
+	add_options(&t, &count, &letters, globals, GLOBAL_BASE);
 	c = getopt_long(argc, argv, t.shorts, t.longs, NULL);
 	if (c < 0 || c >= GLOBAL_BASE || c == ':' || c == '?')
 		return c;

@@ -171,6 +171,8 @@ int cmd_txn(struct cli *, int, char **);
 int cmd_edit(struct cli *, int, char **);
 int cmd_watch(struct cli *, int, char **);
 int cmd_lease(struct cli *, int, char **);
+int cmd_lock(struct cli *, int, char **);
+int cmd_elect(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
 int cmd_snapshot(struct cli *, int, char **);
@@ -196,6 +198,8 @@ extern const struct cli_option cmd_write_options[]; /* txn */
 extern const struct cli_option cmd_incr_options[];
 extern const struct cli_option cmd_watch_options[];
 extern const struct cli_option cmd_lease_options[];
+extern const struct cli_option cmd_lock_options[];
+extern const struct cli_option cmd_elect_options[];
 extern const struct cli_option cmd_all_options[];  /* status, hash */
 extern const struct cli_option cmd_none_options[]; /* no own ones */
 extern const struct cli_option cmd_add_options[];

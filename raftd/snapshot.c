@@ -328,6 +328,7 @@ is_due(const struct group *g)
 {
 	const struct snapshots *s = g->snap;
 	const struct host_options *o = &g->host->opt;
+	uint64_t bytes = o->snapshot_bytes;
 
 	if (g->host->env.snapshot_start == NULL || s->running ||
 	    g->host->stopping || g->applied == 0 ||
@@ -337,8 +338,12 @@ is_due(const struct group *g)
 		return true;
 	if (g->host->now.mono_ns < s->retry_ns)
 		return false;
+	/* A state that is larger than that is not written anew each time: at
+	 * most as much as the log. */
+	if (s->count > 0 && s->held[0].sum.file_len > bytes)
+		bytes = s->held[0].sum.file_len;
 	return (o->snapshot_bytes != 0 &&
-		   g->applied_bytes - s->bytes_at >= o->snapshot_bytes) ||
+		   g->applied_bytes - s->bytes_at >= bytes) ||
 	       (o->snapshot_entries != 0 &&
 		   g->applied - s->index_at >= o->snapshot_entries);
 }
@@ -480,6 +485,41 @@ snapshot_put_state(struct group *g, struct mp_buf *b)
 	mp_put_kv_u64(b, "sent_bytes", s->sent_bytes);
 	mp_put_kv_u64(b, "received_bytes", s->received_bytes);
 	snapship_put_receiving(g, b);
+}
+
+void
+snapshot_renew(struct group *g)
+{
+	struct snapshots *s = g->snap;
+
+	if (s->count > 0 && g->applied <= s->held[0].file.index) {
+		cut(g, true);
+		/* It may begin there already, and then say so once more. */
+		if (!s->compacting)
+			snapshot_put_start(g, RECORD_START);
+		return;
+	}
+	s->requested = s->cut_requested = true;
+}
+
+void
+snapshot_rotted(struct group *g, const char *path)
+{
+	struct snapshots *s = g->snap;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		if (strcmp(s->held[i].file.path, path) != 0)
+			continue;
+		host_log(g->host, HOST_ERROR,
+		    "event=snapshot_damaged group=%u file=%s", g->id, path);
+		snapshot_quarantine(g->host, &s->held[i].file);
+		s->count--;
+		memmove(s->held + i, s->held + i + 1,
+		    (s->count - i) * sizeof(s->held[0]));
+		/* Without one the log cannot be begun with. */
+		s->requested = true;
+		return;
+	}
 }
 
 /* ---- installing -------------------------------------------------------- */

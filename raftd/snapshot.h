@@ -89,6 +89,10 @@ void snapshot_request(struct group *, struct request *);
 void snapshot_answer(struct group *, struct request *, struct mp_buf *);
 /* What there is, as a map: for status. */
 void snapshot_put_state(struct group *, struct mp_buf *);
+/* A new one is to be taken, whatever is there, and the log cut behind it. */
+void snapshot_renew(struct group *);
+/* This file has rotted: it is put aside. */
+void snapshot_rotted(struct group *, const char *path);
 /* Take a verified file over: 0 it is in force, 1 not needed, -errno. */
 int snapshot_install(struct group *, const char *path);
 /* Holds a file, newest first; the oldest go from disk. */
@@ -105,6 +109,9 @@ struct snap_into {
 	struct snap_meta meta;
 };
 int snapshot_use(void *ctx, struct snap_reader *);
+
+/* Out of the way, not gone. */
+void snapshot_quarantine(struct host *, const struct snap_file *);
 
 /* ---- snapboot.c -------------------------------------------------------- */
 

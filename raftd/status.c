@@ -313,7 +313,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 10);
+	mp_put_array(b, n + 12);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -330,6 +330,10 @@ discover_put(struct mp_buf *b)
 	    "dry_run, mode, until}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
+	put_method(b, "watch", "key, {options}",
+	    "an id, and from then on watch.event for each change; options "
+	    "prefix, since, prev, progress");
+	put_method(b, "watch.cancel", "id", "no more events under this id");
 	put_method(b, "rpc.discover", "", "this list");
 }
 

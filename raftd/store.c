@@ -123,6 +123,11 @@ job_other(struct wal *wal, struct store_job *j, int error)
 		dropped = 0;
 		j->error = error < 0 ? error : wal_compact(wal, &dropped);
 		j->last = dropped;
+		j->from = wal_first_segment(wal);
+		return;
+	case STORE_ROLL:
+		j->error = error < 0 ? error : wal_roll(wal);
+		j->last = wal_last_segment(wal);
 		return;
 	case STORE_RETRY:
 		j->error = error < 0 ? error : wal_retry(wal);
