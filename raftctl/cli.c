@@ -550,6 +550,59 @@ cli_write(struct cli *cli, const char *method, const struct mp_buf *params,
 	    request_id == NULL ? CLIENT_SESSION : CLIENT_IDEMPOTENT, a);
 }
 
+/* ---- reads ------------------------------------------------------------ */
+
+int
+cli_take_read(struct cli *cli, struct cli_read *r, const char *mode)
+{
+	if (strcmp(mode, "linearizable") != 0 && strcmp(mode, "lease") != 0 &&
+	    strcmp(mode, "stale") != 0)
+		return cli_usage(cli,
+		    "--read is linearizable, lease or stale, not '%s'", mode);
+	r->mode = mode;
+	return -1;
+}
+
+int
+cli_take_max_stale(struct cli *cli, struct cli_read *r, const char *value)
+{
+	if (units_duration_ms(value, &r->max_stale_ms) < 0)
+		return cli_usage(cli,
+		    "--max-stale is a time as in 250ms, 5s or 2m, not '%s'",
+		    value);
+	r->bounded = true;
+	return -1;
+}
+
+bool
+cli_reads_stale(const struct cli_read *r)
+{
+	return r->bounded || (r->mode != NULL && strcmp(r->mode, "stale") == 0);
+}
+
+int
+cli_judge_read(struct cli *cli, const struct cli_read *r)
+{
+	if (r->bounded && r->mode != NULL && strcmp(r->mode, "stale") != 0)
+		return cli_usage(cli, "--max-stale goes with --read=stale");
+	return -1;
+}
+
+uint32_t
+cli_read_count(const struct cli_read *r)
+{
+	return (uint32_t)(r->mode != NULL || r->bounded) + r->bounded;
+}
+
+void
+cli_put_read(struct mp_buf *b, const struct cli_read *r)
+{
+	if (r->mode != NULL || r->bounded)
+		mp_put_kv_str(b, "read", r->mode != NULL ? r->mode : "stale");
+	if (r->bounded)
+		mp_put_kv_u64(b, "max_stale", r->max_stale_ms);
+}
+
 /* ---- the program ------------------------------------------------------ */
 
 static const struct command *

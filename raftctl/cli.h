@@ -96,6 +96,18 @@ enum wire_status cli_write(struct cli *, const char *method,
 #define CLI_REQUEST_ID_MAX 60			      /* bytes */
 int cli_judge_request_id(struct cli *, const char *); /* negative: go on */
 
+/* How a read is to be answered: --read and --max-stale. */
+struct cli_read {
+	const char *mode; /* NULL: linearizable, the servers' default */
+	bool bounded;
+	uint64_t max_stale_ms;
+};
+int cli_take_read(struct cli *, struct cli_read *, const char *mode);
+int cli_take_max_stale(struct cli *, struct cli_read *, const char *value);
+int cli_judge_read(struct cli *, const struct cli_read *);
+uint32_t cli_read_count(const struct cli_read *); /* options it puts */
+void cli_put_read(struct mp_buf *, const struct cli_read *);
+bool cli_reads_stale(const struct cli_read *);
 /* --if-lock NAME=TOKEN, as pairs of the options.  Negative: go on. */
 struct cli_if_lock {
 	const char *name; /* NULL: not given */

@@ -15,13 +15,14 @@
 
 const struct cli_option cmd_get_options[] = {
     {"read", 0, "MODE", "linearizable, lease or stale"},
+    {"max-stale", 0, "TIME", "stale, but no older than this"},
     {"rev", 0, "[=N]", "show the record; with N, as it was at revision N"},
     {0},
 };
-enum { GET_READ, GET_REV };
+enum { GET_READ, GET_MAX_STALE, GET_REV };
 
 struct get_args {
-	const char *mode; /* NULL: the server's default */
+	struct cli_read read;
 	bool show_record;
 	uint64_t rev; /* 0: now */
 };
@@ -31,14 +32,9 @@ take_get_option(struct cli *cli, int option, struct get_args *a)
 {
 	switch (option) {
 	case GET_READ:
-		if (strcmp(optarg, "linearizable") != 0 &&
-		    strcmp(optarg, "lease") != 0 &&
-		    strcmp(optarg, "stale") != 0)
-			return cli_usage(cli,
-			    "--read is linearizable, lease or stale, not '%s'",
-			    optarg);
-		a->mode = optarg;
-		break;
+		return cli_take_read(cli, &a->read, optarg);
+	case GET_MAX_STALE:
+		return cli_take_max_stale(cli, &a->read, optarg);
 	case GET_REV:
 		a->show_record = true;
 		if (optarg != NULL &&
@@ -53,13 +49,31 @@ static void
 put_get_params(struct cli *cli, struct mp_buf *b, const char *key,
     const struct get_args *a)
 {
+	bool state = cli_reads_stale(&a->read);
+
 	mp_put_array(b, 2);
 	mp_put_bin(b, key, strlen(key));
-	cli_put_options(cli, b, (a->mode != NULL) + (a->rev != 0));
-	if (a->mode != NULL)
-		mp_put_kv_str(b, "read", a->mode);
+	cli_put_options(
+	    cli, b, cli_read_count(&a->read) + (a->rev != 0) + state);
+	cli_put_read(b, &a->read);
+	if (state)
+		mp_put_kv_bool(b, "state", true);
 	if (a->rev != 0)
 		mp_put_kv_u64(b, "rev", a->rev);
+}
+
+/* What a stale read answered is taken out of what it says about itself. */
+static int
+take_state(struct cli *cli, struct mp_span *raw, uint64_t *rev)
+{
+	struct mp_cur c = mp_cur_span(*raw), record;
+	struct mp_map m;
+
+	if (mp_read_mapping(&c, &m) < 0 || mp_get_u64(&m, "rev", rev) < 0 ||
+	    mp_get(&m, "record", &record) < 0 || mp_read_raw(&record, raw) < 0)
+		return cli_fail(cli, WIRE_PROTOCOL_ERROR,
+		    "the answer does not say how old it is");
+	return -1;
 }
 
 /* Print what get answered: the bytes, or the record. */
@@ -67,10 +81,21 @@ static int
 print_get(struct cli *cli, const struct get_args *a, const char *key,
     struct mp_span raw)
 {
-	struct mp_cur c = mp_cur_span(raw);
+	bool state = cli_reads_stale(&a->read);
+	uint64_t rev = 0;
+	struct mp_cur c;
 	struct mp_span value;
 	struct mp_map m;
+	json_t *j;
+	int status = state ? take_state(cli, &raw, &rev) : -1;
 
+	if (status >= 0)
+		return status;
+	c = mp_cur_span(raw);
+	if (mp_peek(&c) == MP_NIL && state && cli->format == OUTPUT_JSON)
+		return cli_fail(cli, WIRE_ABSENT,
+		    "no such key '%s' at revision %llu", key,
+		    (unsigned long long)rev);
 	if (mp_peek(&c) == MP_NIL) {
 		/* the answer is no, which a text needs no words for */
 		if (cli->format == OUTPUT_JSON)
@@ -86,7 +111,11 @@ print_get(struct cli *cli, const struct get_args *a, const char *key,
 		output_bytes(value.p, value.len);
 		return 0;
 	}
-	cli_print_one(cli, cli_record_json(cli, raw), cli_record_columns);
+	j = cli_record_json(cli, raw);
+	if (state)
+		(void)json_object_set_new(
+		    j, "rev", json_integer((json_int_t)rev));
+	cli_print_one(cli, j, cli_record_columns);
 	return 0;
 }
 
@@ -107,6 +136,9 @@ cmd_get(struct cli *cli, int argc, char **argv)
 		return cli->status;
 	if (argc - optind != 1)
 		return cli_usage(cli, "get takes one key");
+	status = cli_judge_read(cli, &a.read);
+	if (status >= 0)
+		return status;
 	mp_buf_init(&params);
 	put_get_params(cli, &params, argv[optind], &a);
 	if (cli_call(cli, "get", &params, CLIENT_READ, &answer) == WIRE_OK)

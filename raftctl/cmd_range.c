@@ -22,6 +22,7 @@ struct pages {
 	const char *prefix;
 	struct mp_span from, to; /* p NULL: none */
 	bool reverse, keys_only, count;
+	struct cli_read read;
 	uint64_t left; /* records wanted, UINT64_MAX: all */
 	uint64_t rev;  /* pinned by the first page */
 	uint64_t counted;
@@ -60,11 +61,12 @@ put_list_params(struct cli *cli, struct mp_buf *b, const struct pages *p)
 {
 	uint32_t count = (uint32_t)(p->from.p != NULL) + (p->to.p != NULL) +
 			 p->has_after + p->reverse + p->keys_only + p->count +
-			 (p->rev != 0) + !p->count;
+			 (p->rev != 0) + !p->count + cli_read_count(&p->read);
 
 	mp_put_array(b, 2);
 	mp_put_bin(b, p->prefix, strlen(p->prefix));
 	cli_put_options(cli, b, count);
+	cli_put_read(b, &p->read);
 	if (p->from.p != NULL)
 		mp_put_kv_bin(b, "from", p->from.p, p->from.len);
 	if (p->to.p != NULL)
@@ -153,9 +155,19 @@ const struct cli_option cmd_ls_options[] = {
     {"reverse", 'r', NULL, "from the last to the first"},
     {"count", 0, NULL, "only how many there are"},
     {"null", '0', NULL, "a NUL behind each key, not a newline"},
+    {"read", 0, "MODE", "linearizable, lease or stale"},
+    {"max-stale", 0, "TIME", "stale, but no older than this"},
     {0},
 };
-enum { LS_LIMIT, LS_AFTER, LS_REVERSE, LS_COUNT, LS_NULL };
+enum {
+	LS_LIMIT,
+	LS_AFTER,
+	LS_REVERSE,
+	LS_COUNT,
+	LS_NULL,
+	LS_READ,
+	LS_MAX_STALE
+};
 
 struct ls_args {
 	bool null;
@@ -183,6 +195,10 @@ take_ls_option(struct cli *cli, int option, struct ls_args *a, struct pages *p)
 	case LS_NULL:
 		a->null = true;
 		break;
+	case LS_READ:
+		return cli_take_read(cli, &p->read, optarg);
+	case LS_MAX_STALE:
+		return cli_take_max_stale(cli, &p->read, optarg);
 	}
 	return -1;
 }
@@ -271,6 +287,9 @@ cmd_ls(struct cli *cli, int argc, char **argv)
 		return cli->status;
 	if (argc - optind > 1)
 		return cli_usage(cli, "ls takes one prefix");
+	status = cli_judge_read(cli, &p.read);
+	if (status >= 0)
+		return status;
 	if (argc - optind == 1)
 		p.prefix = argv[optind];
 	if (a.after != NULL)

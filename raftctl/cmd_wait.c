@@ -185,6 +185,7 @@ static void
 examine_server(struct findings *f, const struct survey_row *row)
 {
 	json_t *st = row->status, *unsafe, *p99;
+	const char *disk;
 	char what[300];
 
 	if (row->id != 0)
@@ -209,6 +210,9 @@ examine_server(struct findings *f, const struct survey_row *row)
 		find(f, what, false,
 		    "it came back with an empty or an old directory, and has "
 		    "no vote until it has caught up");
+	disk = json_string_value(json_object_get(st, "disk"));
+	if (disk != NULL && strcmp(disk, "ok") != 0)
+		find(f, what, false, "its disk is %s", disk);
 	unsafe = json_object_get(st, "unsafe");
 	if (json_array_size(unsafe) > 0)
 		find(f, what, false, "runs with --unsafe-%s",

@@ -136,6 +136,21 @@ apply_committed(struct group *g)
 
 /* ---- reads ------------------------------------------------------------- */
 
+/* What was read is as of some moment since it was asked for.  false: the
+ * lease ended on the way, and it must be asked for in another way. */
+static bool
+still_holds(struct group *g, struct request *r)
+{
+	if (r->leased && !MUTANT(147) && !group_lease(g)) {
+		r->leased = false;
+		dispatch_move(g, r, REQUEST_WAITING);
+		return false;
+	}
+	if (r->kind == REQUEST_QUERY && r->asked_ns > g->fresh_ns)
+		g->fresh_ns = r->asked_ns;
+	return true;
+}
+
 static void
 serve(struct group *g, struct request *r)
 {
@@ -160,6 +175,7 @@ serve(struct group *g, struct request *r)
 	case REQUEST_WATCH: /* stand in other queues */
 	case REQUEST_AWAIT:
 	case REQUEST_SNAPSHOT_READ: /* answered by storage */
+	case REQUEST_LOG_READ:
 	case REQUEST_QUERY:
 	case REQUEST_STALE:
 	case REQUEST_COMMAND:
@@ -169,6 +185,8 @@ serve(struct group *g, struct request *r)
 		    g->ops->query(g->fsm, r->method, r->params, reply, &err);
 		break;
 	}
+	if (!still_holds(g, r))
+		return;
 	if (status == WIRE_OK)
 		answer_ok(g, r);
 	else

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "raftctl/wire.h"
+#include "raftd/core/raft.h"
 #include "raftd/net.h"
 #include "raftwal/wal.h"
 
@@ -38,6 +39,13 @@ static const char *const words_level[] = {
     [HOST_WARN] = "warn",
     [HOST_INFO] = "info",
     [HOST_DEBUG] = "debug",
+    NULL,
+};
+
+static const char *const words_reads[] = {
+    [FOLLOWER_READS_LOCAL] = "local",
+    [FOLLOWER_READS_FORWARD] = "forward",
+    [FOLLOWER_READS_REFUSE] = "refuse",
     NULL,
 };
 
@@ -137,6 +145,12 @@ const struct conf_setting conf_settings[] = {
     {"min-insync", 0, "RAFT_MIN_INSYNC", CONF_NUMBER, AT(min_insync),
 	.max = HOST_MEMBERS_MAX, .value = "0", .argument = "N",
 	.help = "refuse writes while fewer voters are in sync"},
+    {"lease-drift", 0, "RAFT_LEASE_DRIFT", CONF_NUMBER, AT(lease_drift_ppm),
+	.max = RAFT_DRIFT_PPM_MAX, .value = "0", .argument = "PPM",
+	.help = "lease reads, if no clock drifts by more millionths; 0 none"},
+    {"follower-reads", 0, "RAFT_FOLLOWER_READS", CONF_WORD, AT(follower_reads),
+	.value = "local", .words = words_reads, .argument = "POLICY",
+	.help = "reads that a follower is asked: local, forward or refuse"},
     {"in-sync-entries", 0, "RAFT_IN_SYNC_ENTRIES", CONF_NUMBER,
 	AT(in_sync_entries), .min = 1, .max = UINT64_C(1) << 40,
 	.value = "1024", .argument = "N",

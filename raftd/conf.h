@@ -74,6 +74,8 @@ struct conf {
 	uint64_t log_level; /* enum host_log_level */
 	uint64_t ready_fd;  /* UINT64_MAX: none */
 	uint64_t priority, min_insync;
+	uint64_t lease_drift_ppm;
+	uint64_t follower_reads; /* enum follower_reads */
 	uint64_t in_sync_entries, in_sync_bytes, in_sync_ns;
 	bool insecure, no_fsync, early_vote, no_joint;
 

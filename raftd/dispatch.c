@@ -8,6 +8,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -27,6 +28,7 @@ may_move(enum request_state from, enum request_state to)
 	    [REQUEST_PENDING] = 1 << REQUEST_WAITING,
 	    [REQUEST_FORWARDED] = 1 << REQUEST_WAITING,
 	    [REQUEST_READING] = 1 << REQUEST_READY | 1 << REQUEST_WAITING,
+	    [REQUEST_READY] = 1 << REQUEST_WAITING,
 	};
 
 	return (allowed[from] >> to & 1) != 0;
@@ -206,6 +208,7 @@ classify(struct request *r)
 	    {"snapshot", REQUEST_SNAPSHOT},
 	    {"compact", REQUEST_COMPACT},
 	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
+	    {"log.read", REQUEST_LOG_READ},
 	};
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++) {
@@ -226,27 +229,38 @@ classify(struct request *r)
 	return false;
 }
 
-/* The `read` option of a query; -1: not one that we know. */
-static int
-read_mode(struct request *r)
+/* The options `read` and `max_stale` of a query: NULL, or what is wrong. */
+static const char *
+read_mode(struct group *g, struct request *r)
 {
 	struct mp_cur cur = mp_cur_span(r->params);
 	struct mp_span mode = mp_span("linearizable", 12);
+	uint64_t now = g->host->now.mono_ns, max_ms = UINT64_MAX;
 	struct mp_map opts;
 	uint32_t count;
 
 	if (mp_read_array(&cur, &count) < 0)
-		return -1;
+		return "parameters must be an array";
 	if (count >= 2 && mp_skip(&cur) == 0 && mp_peek(&cur) == MP_MAP &&
 	    (mp_read_mapping(&cur, &opts) < 0 ||
-		mp_opt_bytes(&opts, "read", &mode, 32) < 0))
-		return -1;
+		mp_opt_bytes(&opts, "read", &mode, 32) < 0 ||
+		mp_opt_u64(&opts, "max_stale", &max_ms) < 0))
+		return "options: read is text, max_stale milliseconds";
 	if (mp_span_eq(mode, "stale"))
 		r->kind = REQUEST_STALE;
-	else if (!mp_span_eq(mode, "linearizable") &&
-		 !mp_span_eq(mode, "lease"))
-		return -1;
-	return 0;
+	else if (mp_span_eq(mode, "lease"))
+		r->leased = true;
+	else if (!mp_span_eq(mode, "linearizable"))
+		return "options: read is linearizable, lease or stale";
+	if (max_ms == UINT64_MAX)
+		return NULL;
+	if (r->kind != REQUEST_STALE)
+		return "options: max_stale goes with stale reads";
+	/* What is applied here was all that there was, so long ago.  Whoever
+	 * cannot say so asks the leader, and can say it for a while. */
+	if (g->fresh_ns == 0 || (now - g->fresh_ns) / 1000000 >= max_ms)
+		r->kind = REQUEST_QUERY;
+	return NULL;
 }
 
 /* The server's own limits, which may be below those of the protocol. */
@@ -287,15 +301,16 @@ static enum wire_status
 admit(struct group *g, struct request *r, struct wire_error *err)
 {
 	struct fsm_command c = {.method = r->method, .params = r->params};
+	const char *why;
 
 	if (r->kind == REQUEST_COMMAND) {
 		if (!fits(g->host, r, err))
 			return WIRE_TOO_LARGE;
 		return g->ops->admit(&c, err);
 	}
-	if (r->kind == REQUEST_QUERY && read_mode(r) < 0) {
-		(void)snprintf(err->message, sizeof(err->message),
-		    "options: read is linearizable, lease or stale");
+	why = r->kind == REQUEST_QUERY ? read_mode(g, r) : NULL;
+	if (why != NULL) {
+		(void)snprintf(err->message, sizeof(err->message), "%s", why);
 		return WIRE_USAGE;
 	}
 	return WIRE_OK;
@@ -413,6 +428,9 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_SNAPSHOT_READ:
 		snapserve_request(g, r);
 		break;
+	case REQUEST_LOG_READ:
+		logserve_request(g, r);
+		break;
 	case REQUEST_STALE:
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
@@ -454,12 +472,22 @@ forward_all(struct group *g)
 	struct request *r, *tmp;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
-		if (r->kind == REQUEST_QUERY || r->retry_ns > h->now.mono_ns)
+		/* A read is served here if it may be, unless we cannot
+		 * follow. */
+		if (r->retry_ns > h->now.mono_ns ||
+		    (r->kind == REQUEST_QUERY && !h->strain.is_short &&
+			h->opt.follower_reads == FOLLOWER_READS_LOCAL))
 			continue;
 		if (r->client == 0) {
 			/* One hop only: two servers that take each other
 			 * for the leader must not play ball. */
 			answer_error(g, r, WIRE_NO_LEADER, "not the leader");
+			continue;
+		}
+		if (r->kind == REQUEST_QUERY &&
+		    h->opt.follower_reads == FOLLOWER_READS_REFUSE) {
+			answer_error(g, r, WIRE_NO_LEADER,
+			    "this server reads only while it leads");
 			continue;
 		}
 		if (h->env.peer_backlog(h->env.ctx, g->st.leader) >
@@ -483,10 +511,24 @@ refuse_writes(struct group *g)
 }
 
 static void
+refuse_full(struct group *g)
+{
+	struct request *r, *tmp;
+
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp)
+		if (r->kind == REQUEST_COMMAND)
+			answer_error(g, r, WIRE_NOSPACE, "%s",
+			    g->host->strain.is_short
+				? "the leader's disk is full"
+				: "the disks of a majority are full");
+}
+
+static void
 lead(struct group *g)
 {
 	struct host *h = g->host;
 	struct request *r, *tmp;
+	enum strain_gate gate;
 
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind == REQUEST_MEMBERS) {
@@ -496,7 +538,11 @@ lead(struct group *g)
 	}
 	if (!members_enough(g))
 		refuse_writes(g);
-	if (h->jobs_out < STORE_JOBS_MAX && h->bytes_out < STORE_BYTES_MAX)
+	gate = strain_gate(g);
+	if (gate == STRAIN_REFUSE)
+		refuse_full(g);
+	if (gate == STRAIN_GO && strain_takes_jobs(h) &&
+	    h->bytes_out < STORE_BYTES_MAX)
 		group_propose(g);
 	group_read(g);
 	/* Refused although we lead: too much is waiting for a majority. */
@@ -537,29 +583,6 @@ refuse_waiting(struct group *g)
 	}
 }
 
-void
-dispatch_turn(struct group *g)
-{
-	struct host *h = g->host;
-	bool leads = g->st.role == RAFT_LEADER;
-
-	if (leads ||
-	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
-		g->served_ns = h->now.mono_ns;
-	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
-		return;
-	if (leads) {
-		lead(g);
-		return;
-	}
-	if (g->served_ns != h->now.mono_ns || g->removed) {
-		refuse_waiting(g);
-		return;
-	}
-	forward_all(g);
-	group_read(g);
-}
-
 /* Whether a command may be sent once more although it may have been applied:
  * its session tells the state machine. */
 static bool
@@ -589,6 +612,56 @@ changes_state(const struct request *r)
 	       r->kind == REQUEST_TRANSFER;
 }
 
+static bool
+may_repeat(const struct request *r)
+{
+	return !changes_state(r) || has_session(r) || MUTANT(72);
+}
+
+/*
+ * Another one leads than whom it was sent to, whose answer may never come:
+ * it is paused, or only what it sends is lost.
+ */
+static void
+take_back(struct group *g)
+{
+	struct request *r, *tmp;
+
+	g->asked = g->st.leader;
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
+		if (r->sent_to == g->asked || !may_repeat(r))
+			continue;
+		r->doubt = r->kind == REQUEST_COMMAND;
+		dispatch_move(g, r, REQUEST_WAITING);
+	}
+}
+
+void
+dispatch_turn(struct group *g)
+{
+	struct host *h = g->host;
+	bool leads = g->st.role == RAFT_LEADER;
+
+	if (leads ||
+	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
+		g->served_ns = h->now.mono_ns;
+	if (g->st.leader != RAFT_NONE && g->st.leader != g->asked)
+		take_back(g);
+	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
+		return;
+	if (leads) {
+		lead(g);
+		return;
+	}
+	if (g->served_ns != h->now.mono_ns || g->removed) {
+		refuse_waiting(g);
+		return;
+	}
+	forward_all(g);
+	if (h->opt.follower_reads == FOLLOWER_READS_LOCAL)
+		group_read(g);
+}
+
 void
 dispatch_lost_peer(struct group *g, uint64_t peer)
 {
@@ -597,7 +670,7 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (changes_state(r) && !has_session(r) && !MUTANT(72)) {
+		if (!may_repeat(r)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
 			continue;

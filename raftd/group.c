@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
+#define HELD_MAX 4096		    /* a disk that hangs holds no more */
 
 /* ---- records ----------------------------------------------------------- */
 
@@ -187,7 +189,8 @@ hold(struct group *g, uint64_t seq, uint64_t peer)
 	struct held_msg *m = malloc(sizeof(*m) + h->wire.len);
 
 	/* Dropping a message is what networks do. */
-	if (m == NULL || h->wire.len > HELD_BYTES_MAX) {
+	if (m == NULL || h->wire.len > HELD_BYTES_MAX ||
+	    g->held_count == HELD_MAX) {
 		free(m);
 		return;
 	}
@@ -196,6 +199,7 @@ hold(struct group *g, uint64_t seq, uint64_t peer)
 	m->len = h->wire.len;
 	memcpy(m->data, h->wire.data, m->len);
 	STAILQ_INSERT_TAIL(&g->held, m, link);
+	g->held_count++;
 }
 
 static void
@@ -228,6 +232,7 @@ group_flush_held(struct group *g)
 	while (
 	    (m = STAILQ_FIRST(&g->held)) != NULL && m->seq <= h->stored_seq) {
 		STAILQ_REMOVE_HEAD(&g->held, link);
+		g->held_count--;
 		piece = (struct piece){NULL, m->data, m->len};
 		h->env.peer_send(h->env.ctx, m->peer, &piece, 1);
 		free(m);
@@ -397,6 +402,21 @@ group_install(struct group *g, const struct raft_event *ev)
 	return installed;
 }
 
+/* Entries that cannot be kept were never sent; but the leader leads. */
+static void
+no_room(const struct group *g, struct raft_msg *m)
+{
+	uint64_t commit = m->u.append.commit, round = m->u.append.round;
+
+	if (m->type != RAFT_APPEND ||
+	    m->u.append.last <= m->u.append.prev_index ||
+	    strain_takes_entries(g->host, m->u.append.bytes))
+		return;
+	m->type = RAFT_HEARTBEAT;
+	m->u.heartbeat.commit = commit;
+	m->u.heartbeat.round = round;
+}
+
 void
 group_message(
     struct group *g, struct raft_msg *m, struct blob *b, const uint8_t *records)
@@ -405,7 +425,10 @@ group_message(
 	    .type = RAFT_EV_MESSAGE, .now = {g->host->now.mono_ns}, .u.msg = m};
 	unsigned configs = g->config_count;
 	uint64_t newest = g->config[configs - 1].index;
-	struct raft_output *o = step(g, &ev);
+	struct raft_output *o;
+
+	no_room(g, m);
+	o = step(g, &ev);
 
 	if (o->noop) {
 		/* A vote reply that made us leader. */
@@ -525,6 +548,15 @@ group_propose(struct group *g)
 }
 
 bool
+group_lease(struct group *g)
+{
+	struct host *h = g->host;
+	struct raft_time at = {h->env.clock(h->env.ctx)};
+
+	return raft_lease(g->raft, at);
+}
+
+bool
 group_tick(struct group *g)
 {
 	struct raft_event ev = {
@@ -564,6 +596,7 @@ group_read(struct group *g)
 {
 	struct raft_event ev = {
 	    .type = RAFT_EV_READ, .now = {g->host->now.mono_ns}};
+	bool leased = raft_lease(g->raft, ev.now);
 	struct request *r, *tmp;
 	struct raft_output *o;
 	uint64_t id = g->read_id + 1;
@@ -574,6 +607,14 @@ group_read(struct group *g)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_WAITING], link, tmp) {
 		if (r->kind != REQUEST_QUERY)
 			continue;
+		r->asked_ns = ev.now.ns;
+		/* Looked at once more when it was read. */
+		if (r->leased && leased) {
+			r->index = g->commit;
+			dispatch_move(g, r, REQUEST_READY);
+			continue;
+		}
+		r->leased = false;
 		r->read_id = id;
 		dispatch_move(g, r, REQUEST_READING);
 		any = true;
@@ -604,6 +645,8 @@ group_change(struct group *g, const struct config_entry *e)
 	struct mp_buf b;
 	bool taken;
 
+	if (g->host->strain.is_short)
+		return "the disk is full";
 	mp_buf_init(&b);
 	config_put(&b, e);
 	if (b.failed) {
@@ -664,6 +707,8 @@ group_start(struct group *g, const struct raft_boot *boot, struct errtext *et)
 	    .append_entries_max = opt->append_entries_max,
 	    .pre_vote = true,
 	    .check_quorum = true,
+	    .lease = opt->lease_drift_ppm != 0,
+	    .drift_ppm = opt->lease_drift_ppm,
 	    .unsafe_early_vote = opt->early_vote,
 	    .unsafe_no_joint = opt->no_joint};
 	struct raft_time now = {g->host->now.mono_ns};

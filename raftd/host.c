@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 #define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
 
@@ -229,6 +230,7 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 	size_t offset, len;
 	struct trust t;
 	uint32_t group;
+	bool full;
 
 	if (p == NULL || f->type != FRAME_NOTIFY)
 		return -EPROTO;
@@ -252,6 +254,13 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 		if (trust_read(f, &t) < 0)
 			return -EPROTO;
 		quarantine_message(h->group, peer, &t);
+		return 0;
+	}
+	if (mp_span_eq(f->method, "space")) {
+		if (space_read(f, &group, &full) < 0)
+			return -EPROTO;
+		if (group == h->group->id)
+			strain_told(h->group, peer, full);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -355,6 +364,7 @@ host_job(struct host *h)
 	j->error = 0;
 	j->seq = 0;
 	j->sync_ns = 0;
+	j->again = j->is_short = false;
 	j->group = 0;
 	j->iovcnt = 0;
 	j->bytes = 0;
@@ -368,6 +378,8 @@ host_job(struct host *h)
 void
 host_submit(struct host *h, struct store_job *j)
 {
+	if (j->kind == STORE_WRITE && strain_submit(h, j))
+		return;
 	h->jobs_out++;
 	h->bytes_out += j->bytes;
 	h->env.store_submit(h->env.ctx, j);
@@ -453,7 +465,11 @@ take_stored(struct host *h)
 		assert(h->jobs_out > 0 && h->bytes_out >= j->bytes);
 		h->jobs_out--;
 		h->bytes_out -= j->bytes;
-		if (j->kind == STORE_READ) {
+		if (j->kind == STORE_WRITE && strain_stored(h, j))
+			continue;
+		if (j->kind == STORE_READ && j->request != 0) {
+			logserve_done(h->group, j);
+		} else if (j->kind == STORE_READ) {
 			feed_read_done(h->group, j);
 		} else if (j->kind == STORE_COMPACT) {
 			if (j->error != 0)
@@ -462,6 +478,8 @@ take_stored(struct host *h)
 				    strerror(-j->error));
 			else if (j->last > 0)
 				h->group->snap->compacting = true;
+		} else if (j->kind == STORE_RETRY) {
+			strain_retried(h, j);
 		} else if (j->kind != STORE_WRITE) {
 			snapship_done(h->group, j);
 		} else if (j->error != 0) {
@@ -594,6 +612,7 @@ host_turn(struct host *h, struct host_time now)
 		group_step(g, &tick);
 	}
 	group_refresh(g);
+	strain_turn(g);
 	members_turn(g);
 	dispatch_turn(g);
 	due_turn(g);
@@ -601,7 +620,7 @@ host_turn(struct host *h, struct host_time now)
 	 * committed rides along, so that replay need not ask anybody. */
 	if (h->fill != NULL)
 		group_put_commit(g);
-	if (h->fill != NULL)
+	if (h->fill != NULL && strain_takes_jobs(h))
 		submit_fill(h);
 	feed_peers(g);
 	more = apply_committed(g);
@@ -620,6 +639,8 @@ host_turn(struct host *h, struct host_time now)
 		next = snapshot_deadline(g);
 	if (due_deadline(g) < next)
 		next = due_deadline(g);
+	if (strain_deadline(g) < next)
+		next = strain_deadline(g);
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;
@@ -629,7 +650,8 @@ bool
 host_busy(const struct host *h)
 {
 	return h->inbox_count > 0 || !STAILQ_EMPTY(&h->stored) ||
-	       h->fill != NULL || h->group->snap->done;
+	       (h->fill != NULL && strain_takes_jobs(h)) ||
+	       h->group->snap->done;
 }
 
 void
@@ -656,7 +678,7 @@ bool
 host_drained(const struct host *h)
 {
 	return h->broken ||
-	       (h->pool.open == 0 && h->jobs_out == 0 && h->fill == NULL);
+	       (h->pool.open == 0 && h->jobs_out == 0 && strain_drained(h));
 }
 
 /* ---- life -------------------------------------------------------------- */
@@ -680,6 +702,7 @@ host_close(struct host *h)
 {
 	if (h == NULL)
 		return;
+	strain_release(h);
 	free_jobs(&h->stored);
 	if (h->fill != NULL) {
 		drop_pieces(h->fill);
@@ -717,6 +740,8 @@ host_open(const struct host_options *opt, struct disk *disk,
 	h->now = now;
 	h->started_ns = now.mono_ns;
 	STAILQ_INIT(&h->stored);
+	STAILQ_INIT(&h->strain.parked);
+	h->strain.tell_ns = UINT64_MAX;
 	STAILQ_INIT(&h->idle);
 	mp_buf_init(&h->reply);
 	mp_buf_init(&h->wire);
@@ -733,6 +758,12 @@ host_open(const struct host_options *opt, struct disk *disk,
 	}
 	*out = h;
 	return 0;
+}
+
+bool
+host_fills(const struct host *h)
+{
+	return h->fill != NULL || !STAILQ_EMPTY(&h->strain.parked);
 }
 
 struct wal *

@@ -47,6 +47,13 @@ struct host_member {
 	char address[HOST_ADDR_MAX]; /* for peers */
 };
 
+/* A linearizable read that a follower is asked. */
+enum follower_reads {
+	FOLLOWER_READS_LOCAL,	/* confirmed by the leader, read here */
+	FOLLOWER_READS_FORWARD, /* read by the leader */
+	FOLLOWER_READS_REFUSE,	/* the client is told who leads */
+};
+
 struct host_options {
 	uint64_t id;
 	char name[64];
@@ -75,6 +82,9 @@ struct host_options {
 	unsigned join_count;
 	uint64_t priority;   /* ours, where the configuration says nothing */
 	uint64_t min_insync; /* voters; with fewer writes are refused, 0 off */
+	/* Clocks differ by at most so many millionths; 0: no lease reads. */
+	uint32_t lease_drift_ppm;
+	enum follower_reads follower_reads;
 	/* Who lags further is not in sync.  0: entries 1024, others no
 	 * limit. */
 	uint64_t in_sync_entries, in_sync_bytes, in_sync_ms;
@@ -103,6 +113,8 @@ struct host_env {
 	/* Answer (a whole frame).  Dropped if the client has gone. */
 	void (*client_send)(
 	    void *ctx, uint64_t client, const struct piece *, unsigned count);
+	/* mono_ns as of this moment, not of the turn. */
+	uint64_t (*clock)(void *ctx);
 	/* One event: "event=leader term=7", without ts, level. */
 	void (*log)(void *ctx, enum host_log_level, const char *fields);
 	/*
@@ -223,6 +235,8 @@ uint64_t host_replicated_ms(const struct host *);
 /* The state of a group; applied is what the digest belongs to.  -ENOENT. */
 int host_inspect(const struct host *, uint32_t group, struct raft_status *,
     struct fsm_digest *, uint64_t *applied);
+/* Records wait until storage takes more jobs. */
+bool host_fills(const struct host *);
 /* Its core, for raft_check(); NULL if there is no such group. */
 const struct raft *host_core(const struct host *, uint32_t group);
 /* One JSON object: what SIGUSR1 prints. */

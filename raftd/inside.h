@@ -6,6 +6,7 @@
  *	boot.c	    opening a directory: identity, bootstrap, replay
  *	group.c	    events to the core, outputs from it, records to the log
  *	feed.c	    entries to the peers
+ *	logserve.c  and to clients
  *	apply.c	    committed entries to the state machine, answers
  *	due.c	    replicated time, what is due in it, waiting for locks
  *	dispatch.c  requests: what they are, where they wait
@@ -14,6 +15,7 @@
  *	plan.c	    where a change leads and by which steps
  *	quarantine.c  servers that came back with an empty or an old directory
  *	status.c    what can be looked at
+ *	strain.c    strain.h: a disk that is full or slow
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
@@ -64,6 +66,7 @@ struct peer {
 	char cause[128]; /* why our link to it could not be made, last */
 	uint64_t priority;
 	uint64_t linger_ns; /* removed: linked until then, for last answers */
+	uint64_t full_ns;   /* has said that its disk is full: until then */
 	bool link_up;	    /* ours to it */
 	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
@@ -144,9 +147,12 @@ struct group {
 	struct request_queue queue[REQUEST_STATE_COUNT];
 	unsigned queued[REQUEST_STATE_COUNT];
 	struct held_queue held;
+	unsigned held_count;
 	struct catchup catchup[RAFT_MEMBERS_MAX];
+	uint64_t fresh_ns;  /* what is applied here is not older; 0 unknown */
 	uint64_t watch_rev; /* watches were looked at at this revision */
 	uint64_t deadline_ns;
+	uint64_t asked;	    /* who led when requests were looked at last */
 	uint64_t served_ns; /* when there was a leader to ask, the last time */
 	struct change_state change;
 	struct transfer_state transfer;
@@ -170,6 +176,26 @@ struct inbound {
 	struct blob *blob; /* NULL: an event of the link */
 	uint32_t offset, len;
 	enum raft_event_type event;
+};
+
+/* Writes whose age is known; more are never out. */
+#define STRAIN_WRITES (4 * STORE_JOBS_MAX)
+
+/* strain.h */
+struct strain {
+	struct store_queue parked; /* writes that found no room, in order */
+	unsigned parked_count;
+	unsigned writes_out;
+	uint64_t oldest; /* seq of the first of them */
+	uint64_t begun_ns[STRAIN_WRITES];
+	bool is_short; /* the log cannot grow */
+	uint64_t room; /* then: left for entries, as of the last write */
+	bool retrying; /* a job looks for space */
+	bool is_stalled;
+	unsigned handovers; /* tried since it is short */
+	uint64_t look_ns;   /* for space */
+	uint64_t tell_ns;   /* the peers */
+	uint64_t handed_ns; /* no handover before */
 };
 
 struct host {
@@ -199,6 +225,7 @@ struct host {
 	uint64_t stored_seq;	   /* of the last write that came back */
 	unsigned jobs_out;
 	size_t bytes_out;
+	struct strain strain;
 	uint64_t fsync_ns[FSYNC_SAMPLES];
 	uint64_t fsync_count;
 	/* memory that every turn uses again */
@@ -240,6 +267,8 @@ void group_message(
     struct group *, struct raft_msg *, struct blob *, const uint8_t *records);
 void group_propose(struct group *);
 void group_read(struct group *);
+/* Does the lease hold, by the clock as it is at this moment? */
+bool group_lease(struct group *);
 void group_stored(struct group *, const struct store_job *);
 void group_refresh(struct group *);
 void group_flush_held(struct group *);
@@ -284,6 +313,10 @@ void due_heard(struct group *, uint64_t stamp);
 void due_turn(struct group *);
 uint64_t due_deadline(const struct group *);
 void due_waits(struct group *, bool late);
+
+/* logserve.c */
+void logserve_request(struct group *, struct request *);
+void logserve_done(struct group *, struct store_job *);
 
 /* dispatch.c */
 void dispatch_call(struct host *, struct request *, struct mp_span call);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "raftd/inside.h"
+#include "raftd/strain.h"
 
 #define ULL(n) ((unsigned long long)(n))
 /* A learner so far behind is as good as up to date. */
@@ -693,6 +694,7 @@ preferred(struct group *g, bool any)
 
 		if (id == g->host->opt.id ||
 		    (e->config.member[i].voter & RAFT_VOTER_NEW) == 0 ||
+		    strain_is_full(g, id) ||
 		    !members_in_sync(g, id, CATCH_UP_ENTRIES))
 			continue;
 		if (priority > best ||

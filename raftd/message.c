@@ -214,7 +214,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_bool(b, m->u.vote_reply.granted);
 		break;
 	case RAFT_APPEND_REPLY:
-		start = put_raft_head(b, group, m, 7);
+		start = put_raft_head(b, group, m, 8);
 		mp_put_bool(b, m->u.append_reply.ok);
 		mp_put_u64(b, m->u.append_reply.match);
 		mp_put_u64(b, m->u.append_reply.prev_index);
@@ -222,6 +222,7 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.append_reply.hint_term);
 		mp_put_u64(b, m->u.append_reply.last);
 		mp_put_u64(b, m->u.append_reply.round);
+		mp_put_u64(b, m->u.append_reply.promise_ns);
 		break;
 	case RAFT_HEARTBEAT:
 		start = put_raft_head(b, group, m, 2);
@@ -229,9 +230,10 @@ message_put(struct mp_buf *b, uint32_t group, const struct raft_msg *m)
 		mp_put_u64(b, m->u.heartbeat.round);
 		break;
 	case RAFT_HEARTBEAT_REPLY:
-		start = put_raft_head(b, group, m, 2);
+		start = put_raft_head(b, group, m, 3);
 		mp_put_u64(b, m->u.heartbeat_reply.round);
 		mp_put_u64(b, m->u.heartbeat_reply.last);
+		mp_put_u64(b, m->u.heartbeat_reply.promise_ns);
 		break;
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
@@ -362,7 +364,8 @@ read_append_reply(struct mp_cur *cur, struct raft_msg *m)
 	    mp_read_u64(cur, &m->u.append_reply.hint_index) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.hint_term) < 0 ||
 	    mp_read_u64(cur, &m->u.append_reply.last) < 0 ||
-	    mp_read_u64(cur, &m->u.append_reply.round) < 0)
+	    mp_read_u64(cur, &m->u.append_reply.round) < 0 ||
+	    mp_read_u64(cur, &m->u.append_reply.promise_ns) < 0)
 		return -EPROTO;
 	return 0;
 }
@@ -386,9 +389,10 @@ read_fields(struct mp_cur *cur, struct raft_msg *m)
 			return -EPROTO;
 		return mp_read_u64(cur, &m->u.heartbeat.round);
 	case RAFT_HEARTBEAT_REPLY:
-		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0)
+		if (mp_read_u64(cur, &m->u.heartbeat_reply.round) < 0 ||
+		    mp_read_u64(cur, &m->u.heartbeat_reply.last) < 0)
 			return -EPROTO;
-		return mp_read_u64(cur, &m->u.heartbeat_reply.last);
+		return mp_read_u64(cur, &m->u.heartbeat_reply.promise_ns);
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:
 		if (mp_read_u64(cur, &m->u.read.boot) < 0 ||
@@ -440,6 +444,33 @@ message_read(const struct frame *f, uint64_t from, uint64_t to,
 		    &cur, f->params.p, (uint32_t)group, m, records);
 	if (read_fields(&cur, m) < 0 || sum_read(&cur, f->params.p) < 0)
 		return -EPROTO;
+	return 0;
+}
+
+void
+space_put(struct mp_buf *b, uint32_t group, bool full)
+{
+	size_t start = sum_begin(b, "space", 2);
+
+	mp_put_u64(b, group);
+	mp_put_bool(b, full);
+	sum_put(b, start);
+}
+
+int
+space_read(const struct frame *f, uint32_t *group_out, bool *full_out)
+{
+	struct mp_cur cur = mp_cur_span(f->params);
+	uint32_t count;
+	uint64_t group;
+	bool full;
+
+	if (mp_read_array(&cur, &count) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_bool(&cur, &full) < 0 ||
+	    sum_read(&cur, f->params.p) < 0)
+		return -EPROTO;
+	*group_out = (uint32_t)group;
+	*full_out = full;
 	return 0;
 }
 

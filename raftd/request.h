@@ -10,7 +10,7 @@
  *		     makes another copy harmless) | answered
  *	READING   -> READY | WAITING | answered
  *	CHANGING  -> WAITING (certainly not applied) | answered
- *	READY     -> answered
+ *	READY     -> WAITING (read too late for the lease) | answered
  *	WATCHING  -> answered
  *	AWAITING  -> answered
  *
@@ -65,6 +65,7 @@ enum request_kind {
 	REQUEST_AWAIT,	       /* a lock, the same */
 	REQUEST_SNAPSHOT,      /* take one; READY when it is there */
 	REQUEST_COMPACT,       /* and cut the log behind it */
+	REQUEST_LOG_READ,      /* entries, for raftwal repair */
 	REQUEST_SNAPSHOT_READ, /* a piece of one that is there */
 };
 
@@ -84,15 +85,18 @@ struct request {
 	uint32_t offset, len;
 	struct mp_span method, params;
 	uint64_t arrived_ns;
-	uint64_t retry_ns;    /* WAITING: not before this */
-	bool doubt;	      /* a copy may have been applied: it has a
+	uint64_t retry_ns;     /* WAITING: not before this */
+	bool doubt;	       /* a copy may have been applied: it has a
 				 session, and another copy will tell */
-	bool counted;	      /* its bytes are in host->request_bytes */
-	uint64_t index, term; /* PENDING; READY: index */
-	uint64_t read_id;     /* READING */
-	uint64_t sent_to;     /* FORWARDED */
-	uint64_t since;	      /* WATCHING: looked at up to this revision */
-	uint64_t until_ns;    /* WATCHING, AWAITING: answered by then */
+	bool counted;	       /* its bytes are in host->request_bytes */
+	uint64_t index, term;  /* PENDING; READY: index */
+	uint64_t read_id;      /* READING */
+	bool leased;	       /* a read that a lease will do for */
+	uint64_t asked_ns;     /* a read: what it finds is not older */
+	uint64_t max_stale_ns; /* STALE: how old may it be; 0 any age */
+	uint64_t sent_to;      /* FORWARDED */
+	uint64_t since;	       /* WATCHING: looked at up to this revision */
+	uint64_t until_ns;     /* WATCHING, AWAITING: answered by then */
 };
 TAILQ_HEAD(request_queue, request);
 

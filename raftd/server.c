@@ -119,6 +119,13 @@ env_client_send(
 		service_send(s->service, client, piece, count);
 }
 
+static uint64_t
+env_clock(void *ctx)
+{
+	(void)ctx;
+	return now().mono_ns;
+}
+
 static void
 env_log(void *ctx, enum host_log_level level, const char *fields)
 {
@@ -516,6 +523,8 @@ host_options_from(const struct server *s, struct host_options *o)
 	o->join_count = c->join_count;
 	o->priority = c->priority;
 	o->min_insync = c->min_insync;
+	o->lease_drift_ppm = (uint32_t)c->lease_drift_ppm;
+	o->follower_reads = (enum follower_reads)c->follower_reads;
 	o->in_sync_entries = c->in_sync_entries;
 	o->in_sync_bytes = c->in_sync_bytes;
 	o->in_sync_ms = c->in_sync_ns / 1000000;
@@ -556,6 +565,7 @@ open_host(struct server *s, struct errtext *et)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
+	    .clock = env_clock,
 	    .log = env_log,
 	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,

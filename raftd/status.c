@@ -9,6 +9,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/strain.h"
 
 #define NS_PER_MS 1000000
 
@@ -166,7 +167,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 32);
+	mp_put_map(b, 33);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -195,6 +196,7 @@ status_put(struct group *g, struct mp_buf *b)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
 	mp_put_kv_bool(b, "quarantined", g->untrusted);
+	mp_put_kv_str(b, "disk", strain_name(h));
 	mp_put_str(b, "snapshots");
 	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);
@@ -314,7 +316,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 9);
+	mp_put_array(b, n + 10);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -323,6 +325,7 @@ discover_put(struct mp_buf *b)
 	put_method(b, "members", "", "the members, as the leader sees them");
 	put_method(b, "snapshot", "{newest}", "take a snapshot of this server");
 	put_method(b, "compact", "", "the same, and cut its log behind it");
+	put_method(b, "log.read", "from, to, {}", "entries of the log");
 	put_method(b, "snapshot.read", "hash, offset, {limit}",
 	    "a piece of a snapshot that is there");
 	put_method(b, "member.change",

@@ -112,6 +112,9 @@ job_other(struct wal *wal, struct store_job *j, int error)
 {
 	uint64_t dropped;
 
+	/* A write that was not begun takes nothing away from these. */
+	if (store_is_nospace(error))
+		error = 0;
 	switch (j->kind) {
 	case STORE_READ:
 		job_read(wal, j);
@@ -120,6 +123,9 @@ job_other(struct wal *wal, struct store_job *j, int error)
 		dropped = 0;
 		j->error = error < 0 ? error : wal_compact(wal, &dropped);
 		j->last = dropped;
+		return;
+	case STORE_RETRY:
+		j->error = error < 0 ? error : wal_retry(wal);
 		return;
 	case STORE_SNAP_READ:
 		j->error = snap_read_piece(j);
@@ -138,7 +144,7 @@ job_other(struct wal *wal, struct store_job *j, int error)
 void
 store_run(struct wal *wal, struct store_job **jobs, size_t n)
 {
-	size_t first_write = n;
+	size_t first_write = n, refused = n;
 	int error = 0;
 
 	for (size_t i = 0; i < n;) {
@@ -153,13 +159,21 @@ store_run(struct wal *wal, struct store_job **jobs, size_t n)
 		end = batch_end(jobs, i, n);
 		if (error == 0)
 			error = batch_write(wal, jobs, i, end);
+		if (store_is_nospace(error) && refused == n)
+			refused = i;
 		for (; i < end; i++)
 			jobs[i]->error = error;
 	}
 	if (first_write == n)
 		return;
-	if (!MUTANT(54)) {
-		int sync_error = error == 0 ? wal_sync(wal) : error;
+	for (size_t i = first_write; i < n; i++) {
+		jobs[i]->is_short = wal_is_short(wal);
+		jobs[i]->room = wal_room(wal);
+	}
+	if (!MUTANT(54) && first_write < refused) {
+		int sync_error = error == 0 || store_is_nospace(error)
+				     ? wal_sync(wal)
+				     : error;
 
 		/* A batch written before the failed one is not durable
 		 * either: nothing of this run is acknowledged. */

@@ -9,6 +9,8 @@
 #ifndef RAFTD_STORE_H
 #define RAFTD_STORE_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -27,6 +29,7 @@ enum store_kind {
 	STORE_WRITE,	   /* records, durable when it comes back */
 	STORE_READ,	   /* old entries for a peer that is behind */
 	STORE_COMPACT,	   /* drop what the log needs no more */
+	STORE_RETRY,	   /* is there space for the log again? */
 	STORE_SNAP_READ,   /* a piece of a snapshot, for a peer */
 	STORE_SNAP_WRITE,  /* a piece of one that is received */
 	STORE_SNAP_FINISH, /* verify it, and give it its name */
@@ -44,6 +47,9 @@ struct store_job {
 	struct iovec iov[STORE_PIECES_MAX];  /* whole records */
 	struct blob *blob[STORE_PIECES_MAX]; /* what iov points into */
 	size_t bytes;
+	bool again;		       /* was refused for want of space */
+	bool is_short;		       /* out: the next one may be; */
+	uint64_t room;		       /* out: what entries may take then */
 	uint64_t index, term;	       /* last entry in the log with it */
 	uint64_t hard_term, hard_vote; /* in force with it */
 	/* READ */
@@ -59,10 +65,18 @@ struct store_job {
 };
 STAILQ_HEAD(store_queue, store_job);
 
+static inline bool
+store_is_nospace(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
 /*
  * Run jobs[0..n) against the log: writes that stand together become one
  * batch; one sync covers all writes.  Fills error, last and out->len.
- * A failed write or sync is in every write job from there on.
+ * A failed write or sync is in every write job from there on.  For want of
+ * space (-ENOSPC, -EDQUOT) nothing is written from there on, in later calls
+ * neither, until a STORE_RETRY comes back without an error.
  */
 void store_run(struct wal *, struct store_job **jobs, size_t n);
 

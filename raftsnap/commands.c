@@ -5,73 +5,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "raftctl/mp.h"
-#include "raftsnap/image.h"
 #include "raftsnap/tool.h"
-
-/* ---- JSON -------------------------------------------------------------- */
-
-static json_t *
-base64(const uint8_t *p, size_t len)
-{
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
-				    "mnopqrstuvwxyz0123456789+/";
-	char *out = malloc((len + 2) / 3 * 4 + 1);
-	size_t n = 0;
-	json_t *j;
-
-	if (out == NULL)
-		return NULL;
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16;
-
-		if (i + 1 < len)
-			v |= (uint32_t)p[i + 1] << 8;
-		if (i + 2 < len)
-			v |= p[i + 2];
-		out[n++] = digit[v >> 18];
-		out[n++] = digit[v >> 12 & 63];
-		out[n++] = i + 1 < len ? digit[v >> 6 & 63] : '=';
-		out[n++] = i + 2 < len ? digit[v & 63] : '=';
-	}
-	j = json_stringn(out, n);
-	free(out);
-	return j;
-}
-
-/* "key" if the bytes are UTF-8, "key_b64" if not. */
-static void
-put_bytes(json_t *o, const char *name, const uint8_t *p, size_t len)
-{
-	json_t *j = json_stringn((const char *)p, len);
-	char other[32];
-
-	if (j != NULL) {
-		(void)json_object_set_new(o, name, j);
-		return;
-	}
-	(void)snprintf(other, sizeof(other), "%s_b64", name);
-	(void)json_object_set_new(o, other, base64(p, len));
-}
-
-static void
-print(json_t *o)
-{
-	(void)json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	(void)putchar('\n');
-	json_decref(o);
-}
-
-static json_t *
-hex(const uint8_t *p)
-{
-	char text[2 * SNAP_ID_LEN + 1];
-
-	for (int i = 0; i < SNAP_ID_LEN; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", p[i]);
-	return json_string(text);
-}
 
 static json_t *
 members_json(const struct snap_meta *m)
@@ -97,7 +33,7 @@ members_json(const struct snap_meta *m)
 			break;
 		o = json_pack(
 		    "{s:I,s:b}", "id", (json_int_t)id, "voter", voter != 0);
-		put_bytes(o, "address", address.p, address.len);
+		json_put_bytes(o, "address", address.p, address.len);
 		(void)json_array_append_new(a, o);
 	}
 	return a;
@@ -125,6 +61,7 @@ source_open(struct source *s, const char *name, bool image)
 	status = snaptool_open(name, &s->in);
 	if (status != TOOL_OK)
 		return status;
+	progress_begin(snaptool.command, s->in.total);
 	error = snap_reader_new(snaptool_get, &s->in, &s->reader, &s->et);
 	if (error == 0 && image) {
 		error = image_open(&s->image, s->reader);
@@ -132,12 +69,14 @@ source_open(struct source *s, const char *name, bool image)
 			(void)errtext(&s->et, error,
 			    "its state is none of a key-value store");
 	}
-	return error < 0 ? snaptool_fail(error, name, s->et.text) : TOOL_OK;
+	return error < 0 ? snaptool_input_fail(&s->in, error, s->et.text)
+			 : TOOL_OK;
 }
 
 static void
 source_close(struct source *s)
 {
+	progress_end();
 	image_close(&s->image);
 	snap_reader_free(s->reader);
 	snaptool_close(&s->in);
@@ -157,8 +96,24 @@ source_finish(struct source *s, struct snap_sum *sum)
 	int error = s->state < 0 ? s->state
 				 : snap_reader_finish(s->reader, sum, &s->et);
 
-	return error < 0 ? snaptool_fail(error, s->in.name, s->et.text)
+	return error < 0 ? snaptool_input_fail(&s->in, error, s->et.text)
 			 : TOOL_OK;
+}
+
+/* Takes the first operand, unless an option stands for it: then NULL.  What
+ * is left must be min..max; false: it is not. */
+static bool
+operands(int *argc, char ***argv, int min, int max, const char **file)
+{
+	*file = NULL;
+	if (!snaptool_has_source()) {
+		if (*argc < 1)
+			return false;
+		*file = (*argv)[0];
+		(*argc)--;
+		(*argv)++;
+	}
+	return *argc >= min && *argc <= max;
 }
 
 /* ---- commands ---------------------------------------------------------- */
@@ -167,15 +122,39 @@ int
 snapcmd_verify(int argc, char **argv)
 {
 	struct source s;
+	const char *file;
 	int status;
 
-	if (argc != 1)
+	if (!operands(&argc, &argv, 0, 0, &file))
 		return TOOL_USAGE;
-	status = source_open(&s, argv[0], false);
+	status = source_open(&s, file, false);
 	if (status == TOOL_OK)
 		status = source_finish(&s, NULL);
 	source_close(&s);
 	return status;
+}
+
+/* For a terminal: a line for each. */
+static void
+print_lines(json_t *o)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(o, name, value)
+	{
+		char *text =
+		    json_is_string(value)
+			? NULL
+			: json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		printf("%-17s%s\n", name,
+		    json_is_string(value) ? json_string_value(value)
+		    : text != NULL	  ? text
+					  : "");
+		free(text);
+	}
+	json_decref(o);
 }
 
 int
@@ -184,70 +163,80 @@ snapcmd_info(int argc, char **argv)
 	const struct snap_meta *m;
 	struct snap_sum sum;
 	struct source s;
+	const char *file;
+	json_t *o;
 	int status;
 
-	if (argc != 1)
+	if (!operands(&argc, &argv, 0, 0, &file))
 		return TOOL_USAGE;
-	status = source_open(&s, argv[0], true);
+	status = source_open(&s, file, true);
 	if (status == TOOL_OK)
 		status = source_finish(&s, &sum);
 	if (status == TOOL_OK) {
 		m = snap_reader_meta(s.reader);
-		print(json_pack(
+		o = json_pack(
 		    "{s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:i,"
 		    "s:o,s:b}",
-		    "file", argv[0], "group", (json_int_t)m->group, "index",
+		    "file", s.in.name, "group", (json_int_t)m->group, "index",
 		    (json_int_t)m->index, "term", (json_int_t)m->term,
-		    "cluster", hex(m->cluster), "members", members_json(m),
-		    "keys", (json_int_t)s.image.keys, "rev", (json_int_t)m->rev,
-		    "stamp", (json_int_t)m->stamp, "bytes",
+		    "cluster", json_hex(m->cluster, SNAP_ID_LEN), "members",
+		    members_json(m), "keys", (json_int_t)s.image.keys, "rev",
+		    (json_int_t)m->rev, "stamp", (json_int_t)m->stamp, "bytes",
 		    (json_int_t)sum.plain_len, "compressed_bytes",
-		    (json_int_t)sum.file_len, "digest", hex(m->digest),
-		    "created", (json_int_t)m->created_ms, "format", SNAP_FORMAT,
-		    "id", hex(sum.id), "ok", 1));
+		    (json_int_t)sum.file_len, "digest",
+		    json_hex(m->digest, sizeof(m->digest)), "created",
+		    (json_int_t)m->created_ms, "format", SNAP_FORMAT, "id",
+		    json_hex(sum.id, SNAP_ID_LEN), "ok", 1);
+		if (isatty(STDOUT_FILENO) == 1 && !snaptool.json)
+			print_lines(o);
+		else
+			json_print(o);
 	}
 	source_close(&s);
 	return status;
 }
 
-/* Calls what for each record until it says stop. */
+/* Calls what for each record. */
 static int
-each(const char *name, bool (*what)(const struct image_record *, void *),
+each(const char *name, void (*what)(const struct image_record *, void *),
     void *ctx)
 {
 	struct source s;
 	int status = source_open(&s, name, true);
 
 	while (status == TOOL_OK && source_next(&s) == 1)
-		if (!what(&s.rec, ctx))
-			break;
+		what(&s.rec, ctx);
 	if (status == TOOL_OK)
 		status = source_finish(&s, NULL);
 	source_close(&s);
 	return status;
 }
 
-static bool
+static void
 ls_one(const struct image_record *r, void *ctx)
 {
 	const char *prefix = ctx;
 	size_t len = strlen(prefix);
 
-	if (r->key_len >= len && memcmp(r->key, prefix, len) == 0) {
-		(void)fwrite(r->key, 1, r->key_len, stdout);
-		(void)putchar('\n');
+	if (r->key_len < len || memcmp(r->key, prefix, len) != 0)
+		return;
+	if (snaptool.json) {
+		json_print(json_record(r));
+		return;
 	}
-	return true;
+	(void)fwrite(r->key, 1, r->key_len, stdout);
+	(void)putchar(snaptool.zero ? '\0' : '\n');
 }
 
 int
 snapcmd_ls(int argc, char **argv)
 {
 	char none[] = "";
+	const char *file;
 
-	if (argc < 1 || argc > 2)
+	if (!operands(&argc, &argv, 0, 1, &file))
 		return TOOL_USAGE;
-	return each(argv[0], ls_one, argc == 2 ? argv[1] : none);
+	return each(file, ls_one, argc == 1 ? argv[0] : none);
 }
 
 struct wanted {
@@ -257,20 +246,19 @@ struct wanted {
 	bool found;
 };
 
-static bool
+static void
 cat_one(const struct image_record *r, void *ctx)
 {
 	struct wanted *w = ctx;
 
 	if (r->key_len != strlen(w->key) ||
 	    memcmp(r->key, w->key, r->key_len) != 0)
-		return true;
+		return;
+	w->found = true;
 	w->value = malloc(r->value_len + 1);
 	if (w->value != NULL)
 		memcpy(w->value, r->value, r->value_len);
 	w->len = r->value_len;
-	w->found = w->value != NULL;
-	return true;
 }
 
 /* Written only once the whole was found valid. */
@@ -278,48 +266,38 @@ int
 snapcmd_cat(int argc, char **argv)
 {
 	struct wanted w = {0};
+	const char *file;
 	int status;
 
-	if (argc != 2)
+	if (!operands(&argc, &argv, 1, 1, &file))
 		return TOOL_USAGE;
-	w.key = argv[1];
-	status = each(argv[0], cat_one, &w);
-	if (status == TOOL_OK && w.found)
-		(void)fwrite(w.value, 1, w.len, stdout);
-	else if (status == TOOL_OK)
+	w.key = argv[0];
+	status = each(file, cat_one, &w);
+	if (status == TOOL_OK && w.found && w.value == NULL)
+		status = snaptool_fail(-ENOMEM, w.key, NULL);
+	else if (status == TOOL_OK && !w.found)
 		status = TOOL_NO;
+	else if (status == TOOL_OK)
+		(void)fwrite(w.value, 1, w.len, stdout);
 	free(w.value);
 	return status;
 }
 
-static json_t *
-record_json(const struct image_record *r)
-{
-	json_t *o = json_object();
-
-	put_bytes(o, "key", r->key, r->key_len);
-	put_bytes(o, "value", r->value, r->value_len);
-	(void)json_object_set_new(
-	    o, "create_rev", json_integer((json_int_t)r->create_rev));
-	(void)json_object_set_new(
-	    o, "mod_rev", json_integer((json_int_t)r->mod_rev));
-	(void)json_object_set_new(
-	    o, "version", json_integer((json_int_t)r->version));
-	return o;
-}
-
-static bool
+static void
 export_one(const struct image_record *r, void *ctx)
 {
 	(void)ctx;
-	print(record_json(r));
-	return true;
+	json_print(json_record(r));
 }
 
 int
 snapcmd_export(int argc, char **argv)
 {
-	return argc != 1 ? TOOL_USAGE : each(argv[0], export_one, NULL);
+	const char *file;
+
+	if (!operands(&argc, &argv, 0, 0, &file))
+		return TOOL_USAGE;
+	return each(file, export_one, NULL);
 }
 
 /* ---- diff -------------------------------------------------------------- */
@@ -354,49 +332,67 @@ tell(const char *change, const struct image_record *r)
 {
 	json_t *o = json_pack("{s:s}", "change", change);
 
-	put_bytes(o, "key", r->key, r->key_len);
-	print(o);
+	json_put_bytes(o, "key", r->key, r->key_len);
+	json_print(o);
 }
 
-int
-snapcmd_diff(int argc, char **argv)
+/* The records of two that are open; true if any differs. */
+static bool
+differ_in_records(struct source *a, struct source *b)
 {
-	struct source *s;
 	bool differ = false;
-	int status;
 
-	if (argc != 2)
-		return TOOL_USAGE;
-	s = calloc(2, sizeof(*s));
-	if (s == NULL)
-		return TOOL_OS;
-	status = source_open(&s[0], argv[0], true);
-	if (status == TOOL_OK)
-		status = source_open(&s[1], argv[1], true);
-	if (status == TOOL_OK) {
-		(void)source_next(&s[0]);
-		(void)source_next(&s[1]);
-	}
-	while (status == TOOL_OK && s[0].state >= 0 && s[1].state >= 0 &&
-	       (s[0].state == 1 || s[1].state == 1)) {
-		int c = compare(&s[0], &s[1]);
-		bool equal = c == 0 && same(&s[0].rec, &s[1].rec);
+	(void)source_next(a);
+	(void)source_next(b);
+	while (a->state >= 0 && b->state >= 0 &&
+	       (a->state == 1 || b->state == 1)) {
+		int c = compare(a, b);
+		bool equal = c == 0 && same(&a->rec, &b->rec);
 
 		differ |= !equal;
 		if (!equal)
 			tell(c < 0   ? "removed"
 			     : c > 0 ? "added"
 				     : "changed",
-			    c > 0 ? &s[1].rec : &s[0].rec);
+			    c > 0 ? &b->rec : &a->rec);
 		if (c <= 0)
-			(void)source_next(&s[0]);
+			(void)source_next(a);
 		if (c >= 0)
-			(void)source_next(&s[1]);
+			(void)source_next(b);
 	}
+	return differ;
+}
+
+int
+snapcmd_diff(int argc, char **argv)
+{
+	struct source *s;
+	const char *file;
+	bool differ = false;
+	int status;
+
+	if (!operands(&argc, &argv, 1, 1, &file))
+		return TOOL_USAGE;
+	s = calloc(2, sizeof(*s));
+	if (s == NULL)
+		return TOOL_OS;
+	s[1].in.fd = -1;
+	status = source_open(&s[0], file, true);
+	if (status == TOOL_OK)
+		status = source_open(&s[1], argv[0], true);
+	if (status == TOOL_OK)
+		differ = differ_in_records(&s[0], &s[1]);
 	if (status == TOOL_OK)
 		status = source_finish(&s[0], NULL);
 	if (status == TOOL_OK)
 		status = source_finish(&s[1], NULL);
+	if (status == TOOL_OK && !MUTANT(164) &&
+	    memcmp(s[0].image.tables, s[1].image.tables,
+		sizeof(s[0].image.tables)) != 0) {
+		json_print(json_pack(
+		    "{s:s,s:s}", "change", "changed", "table", "sessions"));
+		differ = true;
+	}
 	source_close(&s[0]);
 	source_close(&s[1]);
 	free(s);

@@ -6,18 +6,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "raftwal/bytes.h"
 
 #define HEAD_LEN 56
 #define RECORD_LEN 30
 #define TRAILER_LEN 16
-#define SECTION_LEN 16
-#define SECTION_SESSIONS 1
-#define SECTION_LEASES 2
-#define SECTION_LOCKS 3
-#define SESSION_LEN 32
-#define OUTCOME_LEN 24
 
 int
 image_open(struct image *im, struct snap_reader *r)
@@ -32,8 +28,6 @@ image_open(struct image *im, struct snap_reader *r)
 	if (head[6] < '1' || head[6] > '3')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
-	im->has_sections = head[6] >= '2';
-	im->has_leases = head[6] >= '3';
 	im->reader = r;
 	im->rev = get_le64(head + 16);
 	im->time = get_le64(head + 24);
@@ -43,79 +37,43 @@ image_open(struct image *im, struct snap_reader *r)
 	return 0;
 }
 
-static int
-skip(struct image *im, size_t len)
-{
-	uint8_t bytes[256];
-	int error = 0;
-
-	while (error == 0 && len > 0) {
-		size_t n = len < sizeof(bytes) ? len : sizeof(bytes);
-
-		error = snap_read(im->reader, bytes, n);
-		len -= n;
-	}
-	return error;
-}
-
-/* The sessions, which hold nothing that a user has put: kvstore.h. */
-static int
-skip_sessions(struct image *im)
-{
-	uint8_t head[SECTION_LEN], session[SESSION_LEN], outcome[OUTCOME_LEN];
-	int error = snap_read(im->reader, head, sizeof(head));
-	uint64_t items;
-
-	if (error < 0)
-		return error;
-	items = get_le64(head + 8);
-	if (get_le32(head) != SECTION_SESSIONS || items == 0)
-		return -EBADMSG;
-	error = skip(im, 8); /* the horizon */
-	while (error == 0 && --items > 0) {
-		error = snap_read(im->reader, session, sizeof(session));
-		if (error == 0)
-			error = skip(im, session[0]);
-		for (uint32_t n = get_le32(session + 4); error == 0 && n > 0;
-		     n--) {
-			error = snap_read(im->reader, outcome, sizeof(outcome));
-			if (error == 0)
-				error = skip(im, get_le32(outcome + 16));
-		}
-	}
-	return error;
-}
-
-/* Leases, or locks: each item says how long it is. */
-static int
-skip_items(struct image *im, uint32_t type)
-{
-	uint8_t head[SECTION_LEN], len[4];
-	int error = snap_read(im->reader, head, sizeof(head));
-
-	if (error == 0 && get_le32(head) != type)
-		error = -EBADMSG;
-	for (uint64_t n = 0; error == 0 && n < get_le64(head + 8); n++) {
-		error = snap_read(im->reader, len, sizeof(len));
-		if (error == 0)
-			error = skip(im, get_le32(len));
-	}
-	return error;
-}
-
+/*
+ * All behind the records but the trailer: the tables, of which nothing that a
+ * user has put is any part.  kvstore.h has their form; here they only are the
+ * same as others or not.
+ */
 static int
 read_end(struct image *im)
 {
-	uint8_t trailer[TRAILER_LEN];
-	int error = im->has_sections ? skip_sessions(im) : 0;
+	uint8_t buf[16 * 1024 + TRAILER_LEN];
+	XXH3_state_t *hash;
+	XXH128_canonical_t out;
+	size_t kept = 0;
+	int64_t n;
 
-	if (error == 0 && im->has_leases)
-		error = skip_items(im, SECTION_LEASES);
-	if (error == 0 && im->has_leases)
-		error = skip_items(im, SECTION_LOCKS);
-	im->has_sections = im->has_leases = false;
-	return error < 0 ? error
-			 : snap_read(im->reader, trailer, sizeof(trailer));
+	if (im->ended)
+		return 0;
+	hash = XXH3_createState();
+	if (hash == NULL)
+		return -ENOMEM;
+	(void)XXH3_128bits_reset(hash);
+	while ((n = snap_read_some(
+		    im->reader, buf + kept, sizeof(buf) - kept)) > 0) {
+		kept += (size_t)n;
+		if (kept <= TRAILER_LEN)
+			continue;
+		(void)XXH3_128bits_update(hash, buf, kept - TRAILER_LEN);
+		im->tables_len += kept - TRAILER_LEN;
+		memmove(buf, buf + kept - TRAILER_LEN, TRAILER_LEN);
+		kept = TRAILER_LEN;
+	}
+	XXH128_canonicalFromHash(&out, XXH3_128bits_digest(hash));
+	(void)XXH3_freeState(hash);
+	memcpy(im->tables, out.digest, sizeof(im->tables));
+	im->ended = true;
+	if (n < 0)
+		return (int)n;
+	return kept == TRAILER_LEN ? 0 : -EBADMSG;
 }
 
 int

@@ -14,10 +14,12 @@ struct image {
 	struct snap_reader *reader;
 	uint64_t rev, time, applied;
 	uint64_t keys, bytes;
-	uint64_t left;	   /* records */
-	bool has_sections; /* behind them */
-	bool has_leases;   /* and locks, behind those */
-	uint8_t *value;	   /* grown as needed */
+	uint64_t left; /* records */
+	/* sessions and whatever else stands behind them; set at the end */
+	bool ended;
+	uint64_t tables_len;
+	uint8_t tables[16];
+	uint8_t *value; /* grown as needed */
 	size_t value_cap;
 };
 

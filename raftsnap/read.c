@@ -209,13 +209,13 @@ snap_reader_finish(
 		return errtext(et, -EBADMSG, "the footer: checksum");
 	XXH128_canonicalFromHash(&id, XXH3_128bits_digest(r->hash));
 	memcpy(r->sum.id, id.digest, SNAP_ID_LEN);
-	if (memcmp(want.id, r->sum.id, SNAP_ID_LEN) != 0 ||
+	if ((memcmp(want.id, r->sum.id, SNAP_ID_LEN) != 0 && !MUTANT(168)) ||
 	    want.blocks != r->sum.blocks ||
 	    want.plain_len != r->sum.plain_len ||
 	    want.file_len != r->sum.file_len)
 		return errtext(
 		    et, -EBADMSG, "the footer does not fit what is before it");
-	n = r->get(r->ctx, &more, 1);
+	n = MUTANT(169) ? 0 : r->get(r->ctx, &more, 1);
 	if (n != 0)
 		return n < 0 ? (int)n
 			     : errtext(et, -EBADMSG, "bytes behind the footer");

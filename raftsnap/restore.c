@@ -1,6 +1,6 @@
 /*
- * restore.c - raftsnap: save and restore: snapshots out of a data directory
- * and into a new one.
+ * restore.c - raftsnap restore: the data directories of a new cluster that
+ * begins with a snapshot.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,126 +13,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "raftctl/mp.h"
+#include "raftctl/units.h"
+#include "raftd/fsm/kvstore.h"
 #include "raftsnap/tool.h"
 #include "raftwal/identity.h"
 
 #define ADDRESS_MAX 127
-#define MEMBERS_MAX 16
-
-/* ---- save -------------------------------------------------------------- */
-
-/* The newest valid one. */
-static int
-newest(char *path, size_t size)
-{
-	struct snap_file file[SNAP_FILES_MAX];
-	struct errtext et = {""};
-	struct disk disk;
-	uint32_t group = 1;
-	int n, error = disk_real_open(snaptool_dir, false, false, &disk, &et);
-
-	if (error < 0)
-		return snaptool_fail(error, snaptool_dir, et.text);
-	n = snap_list(&disk, group, file, SNAP_FILES_MAX);
-	error = n < 0 ? n : -ENOENT;
-	(void)errtext(&et, error, "has no snapshot");
-	for (int i = 0; i < n && error < 0; i++)
-		error =
-		    snap_load(&disk, file[i].path, NULL, NULL, NULL, NULL, &et);
-	if (error == 0)
-		(void)snprintf(path, size, "%s/%s", snaptool_dir, file[0].path);
-	disk_real_close(&disk);
-	return error < 0 ? snaptool_fail(error, snaptool_dir, et.text)
-			 : TOOL_OK;
-}
-
-/* Copies and verifies at once. */
-static int
-copy(const char *path, int fd)
-{
-	struct tool_input in;
-	struct snap_reader *r = NULL;
-	struct errtext et = {""};
-	int status = snaptool_open(path, &in), error;
-
-	if (status != TOOL_OK)
-		return status;
-	in.copy = fd;
-	error = snap_reader_new(snaptool_get, &in, &r, &et);
-	if (error == 0)
-		error = snap_reader_finish(r, NULL, &et);
-	snap_reader_free(r);
-	snaptool_close(&in);
-	return error < 0 ? snaptool_fail(error, path, et.text) : TOOL_OK;
-}
-
-static int
-sync_parent(const char *path)
-{
-	char *dir = strdup(path), *slash;
-	int fd, error = 0;
-
-	if (dir == NULL)
-		return -ENOMEM;
-	slash = strrchr(dir, '/');
-	if (slash == dir)
-		slash[1] = '\0';
-	else if (slash != NULL)
-		*slash = '\0';
-	fd = open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY);
-	if (fd < 0 || fsync(fd) < 0)
-		error = -errno;
-	if (fd >= 0)
-		(void)close(fd);
-	free(dir);
-	return error;
-}
-
-static int
-save_file(const char *from, const char *to)
-{
-	char tmp[4096];
-	int fd, status, error = 0;
-
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.tmp", to) >= sizeof(tmp))
-		return snaptool_fail(-ENAMETOOLONG, to, NULL);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		(void)snaptool_fail(-errno, tmp, NULL);
-		return TOOL_CREATE;
-	}
-	status = copy(from, fd);
-	if (status == TOOL_OK && fsync(fd) < 0)
-		error = -errno;
-	(void)close(fd);
-	if (status == TOOL_OK && error == 0 && rename(tmp, to) < 0)
-		error = -errno;
-	if (status == TOOL_OK && error == 0)
-		error = sync_parent(to);
-	if (error < 0)
-		status = snaptool_fail(error, to, NULL);
-	if (status != TOOL_OK)
-		(void)unlink(tmp);
-	return status;
-}
-
-int
-snapcmd_save(int argc, char **argv)
-{
-	char path[4096];
-	int status;
-
-	if (argc != 1 || snaptool_dir == NULL)
-		return TOOL_USAGE;
-	status = newest(path, sizeof(path));
-	if (status != TOOL_OK)
-		return status;
-	return strcmp(argv[0], "-") == 0 ? copy(path, STDOUT_FILENO)
-					 : save_file(path, argv[0]);
-}
-
-/* ---- restore ----------------------------------------------------------- */
+#define REV_MAX (UINT64_C(1) << 53) /* what JSON carries */
 
 struct member {
 	uint64_t id;
@@ -149,27 +36,39 @@ compare_members(const void *a, const void *b)
 
 /* ID=ADDR of each --member, sorted; 0 if one is none. */
 static unsigned
-members_read(struct member *m, uint64_t self)
+members_read(struct member *m)
 {
 	unsigned n = 0;
-	bool found = false;
 	char *end;
 
-	for (; snaptool_member[n] != NULL; n++) {
-		m[n].id = strtoull(snaptool_member[n], &end, 10);
-		if (m[n].id == 0 || *end != '=' || end[1] == '\0' ||
+	for (; snaptool.member[n] != NULL; n++) {
+		m[n].id = strtoull(snaptool.member[n], &end, 10);
+		if (m[n].id == 0 || m[n].id > INT64_MAX || *end != '=' ||
+		    snaptool.member[n][0] == '-' || end[1] == '\0' ||
 		    strlen(end + 1) > ADDRESS_MAX)
 			return 0;
 		m[n].address = end + 1;
-		found |= m[n].id == self;
 	}
-	if (!found)
-		return 0;
 	qsort(m, n, sizeof(m[0]), compare_members);
 	for (unsigned i = 1; i < n; i++)
 		if (m[i].id == m[i - 1].id)
 			return 0;
 	return n;
+}
+
+/* Whose directory: 0 of all of them, UINT64_MAX of none. */
+static uint64_t
+self_read(const struct member *m, unsigned n)
+{
+	uint64_t id;
+
+	if (snaptool.id == NULL)
+		return 0;
+	if (units_u64(snaptool.id, &id) == 0)
+		for (unsigned i = 0; i < n; i++)
+			if (m[i].id == id)
+				return id;
+	return UINT64_MAX;
 }
 
 static void
@@ -187,17 +86,27 @@ config_put(struct mp_buf *b, const struct member *m, unsigned n)
 	}
 }
 
-/* The same for all members that are given the same, and never that of the
- * cluster it comes from. */
-static void
-cluster_id(const struct snap_sum *sum, const struct mp_buf *config, uint8_t *id)
+/*
+ * Never that of the cluster it comes from.  With a name the same wherever
+ * the same is restored for the same members, so that each may do it at home;
+ * for a whole cluster at once without a name it is random: nobody who was
+ * restored before may meet it.
+ */
+static int
+cluster_id(const struct snap_sum *sum, const struct mp_buf *config,
+    bool is_alone, uint8_t *id)
 {
-	const char *name = snaptool_cluster != NULL ? snaptool_cluster : "";
+	const char *name = snaptool.cluster != NULL ? snaptool.cluster : "";
 	XXH128_canonical_t out;
-	XXH3_state_t *s = XXH3_createState();
+	XXH3_state_t *s;
 
+	if (MUTANT(166))
+		return 0;
+	if (!is_alone && snaptool.cluster == NULL)
+		return getrandom(id, SNAP_ID_LEN, 0) == SNAP_ID_LEN ? 0 : -EIO;
+	s = XXH3_createState();
 	if (s == NULL)
-		abort();
+		return -ENOMEM;
 	(void)XXH3_128bits_reset(s);
 	(void)XXH3_128bits_update(s, sum->id, sizeof(sum->id));
 	(void)XXH3_128bits_update(s, name, strlen(name) + 1);
@@ -205,20 +114,10 @@ cluster_id(const struct snap_sum *sum, const struct mp_buf *config, uint8_t *id)
 	XXH128_canonicalFromHash(&out, XXH3_128bits_digest(s));
 	(void)XXH3_freeState(s);
 	memcpy(id, out.digest, SNAP_ID_LEN);
+	return 0;
 }
 
-static int
-copy_state(void *ctx, struct snap_writer *w)
-{
-	static uint8_t buf[64 * 1024];
-	struct snap_reader *r = ctx;
-	int64_t n;
-	int error = 0;
-
-	while (error == 0 && (n = snap_read_some(r, buf, sizeof(buf))) != 0)
-		error = n < 0 ? (int)n : snap_write(w, buf, (size_t)n);
-	return error;
-}
+/* ---- directories ------------------------------------------------------- */
 
 /* Not there, or empty. */
 static int
@@ -237,22 +136,53 @@ dir_judge(const char *dir)
 	return error;
 }
 
+struct made {
+	const char *dir;
+	bool was_there; /* empty */
+};
+
+/* What a failure leaves must not look like a directory to begin with. */
+static void
+dir_undo(const struct made *m)
+{
+	static const char *const in[] = {"snap", "LOCK", "identity"};
+	char path[4096];
+	DIR *d;
+	struct dirent *e;
+
+	(void)snprintf(path, sizeof(path), "%s/snap", m->dir);
+	d = opendir(path);
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d != NULL)
+		(void)closedir(d);
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", m->dir, in[i]);
+		(void)(i == 0 ? rmdir(path) : unlink(path));
+	}
+	if (!m->was_there)
+		(void)rmdir(m->dir);
+}
+
 static int
-write_dir(const char *dir, struct snap_reader *r, const struct snap_meta *m,
-    uint64_t id, struct errtext *et)
+write_dir(
+    const char *dir, const struct state *s, uint64_t id, struct errtext *et)
 {
 	struct identity who = {.id = id, .format = IDENTITY_FORMAT};
+	struct snap_sum sum;
 	struct disk disk;
 	int error = disk_real_open(dir, true, true, &disk, et);
 
 	if (error < 0)
 		return error;
-	memcpy(who.cluster, m->cluster, sizeof(who.cluster));
+	memcpy(who.cluster, s->meta.cluster, sizeof(who.cluster));
 	if (getrandom(who.uuid, sizeof(who.uuid), 0) != sizeof(who.uuid))
 		error = errtext(et, -EIO, "no randomness");
 	/* Without its identity a directory is begun anew: that comes last. */
 	if (error == 0)
-		error = snap_save(&disk, m, 0, copy_state, r, NULL);
+		error = snap_save(
+		    &disk, &s->meta, 0, state_fill, (void *)(uintptr_t)s, &sum);
 	if (error == 0)
 		error = identity_write(&disk, &who, et);
 	disk_real_close(&disk);
@@ -260,66 +190,120 @@ write_dir(const char *dir, struct snap_reader *r, const struct snap_meta *m,
 }
 
 static int
-restore(const char *file, const char *dir, const struct snap_sum *sum,
-    const struct mp_buf *config, uint64_t id)
+make_dir(const char *dir, const struct state *s, uint64_t id)
 {
-	struct tool_input in;
-	struct snap_reader *r = NULL;
+	struct made made = {.dir = dir, .was_there = access(dir, F_OK) == 0};
 	struct errtext et = {""};
-	struct snap_meta m;
-	int status = snaptool_open(file, &in), error;
+	struct kv_stat kv;
+	int error;
 
+	kv_stat(s->fsm, &kv);
+	progress_begin("restore", 0);
+	error = write_dir(dir, s, id, &et);
+	progress_end();
+	if (error < 0) {
+		dir_undo(&made);
+		return snaptool_fail(error, dir, et.text);
+	}
+	json_print(json_pack("{s:s,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:o,s:b}", "dir",
+	    dir, "id", (json_int_t)id, "group", (json_int_t)s->meta.group,
+	    "cluster", json_hex(s->meta.cluster, SNAP_ID_LEN), "index",
+	    (json_int_t)s->meta.index, "term", (json_int_t)s->meta.term, "rev",
+	    (json_int_t)s->meta.rev, "keys", (json_int_t)kv.keys, "digest",
+	    json_hex(s->meta.digest, sizeof(s->meta.digest)), "ok", 1));
+	return TOOL_OK;
+}
+
+/* DIR/ID for each member. */
+static int
+make_all(
+    const char *dir, const struct state *s, const struct member *m, unsigned n)
+{
+	bool was_there = access(dir, F_OK) == 0;
+	char path[4096];
+	unsigned i;
+	int status = TOOL_OK;
+
+	if (!was_there && mkdir(dir, 0700) < 0) {
+		(void)snaptool_fail(-errno, dir, NULL);
+		return TOOL_CREATE;
+	}
+	for (i = 0; i < n && status == TOOL_OK; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%llu", dir,
+		    (unsigned long long)m[i].id);
+		status = make_dir(path, s, m[i].id);
+	}
+	if (status == TOOL_OK)
+		return TOOL_OK;
+	/* A part of a cluster is none. */
+	for (unsigned k = 0; k + 1 < i; k++) {
+		(void)snprintf(path, sizeof(path), "%s/%llu", dir,
+		    (unsigned long long)m[k].id);
+		dir_undo(&(struct made){path, false});
+	}
+	if (!was_there)
+		(void)rmdir(dir);
+	return status;
+}
+
+/* ---- the command ------------------------------------------------------- */
+
+static int
+restore(const char *file, const char *dir, const struct member *m, unsigned n,
+    uint64_t self)
+{
+	struct state s;
+	struct mp_buf config;
+	int status = state_load(file, &s), error = 0;
+
+	/* All of it is judged before anything is made. */
 	if (status != TOOL_OK)
 		return status;
-	error = snap_reader_new(snaptool_get, &in, &r, &et);
-	if (error == 0) {
-		m = *snap_reader_meta(r);
-		cluster_id(sum, config, m.cluster);
-		m.config = config->data;
-		m.config_len = (uint32_t)config->len;
-		m.config_index = m.index;
-		error = write_dir(dir, r, &m, id, &et);
+	mp_buf_init(&config);
+	config_put(&config, m, n);
+	if (config.failed)
+		error = -ENOMEM;
+	if (error == 0)
+		error = cluster_id(&s.sum, &config, self != 0, s.meta.cluster);
+	if (error == 0 &&
+	    (s.meta.rev >= REV_MAX || snaptool.advance >= REV_MAX - s.meta.rev))
+		error = -EOVERFLOW;
+	if (error < 0) {
+		status = snaptool_fail(error, file,
+		    error == -EOVERFLOW ? "no revisions are left" : NULL);
+	} else {
+		if (!MUTANT(161))
+			kvstore_advance(s.fsm, snaptool.advance);
+		if (!MUTANT(167)) {
+			s.meta.config = config.data;
+			s.meta.config_len = (uint32_t)config.len;
+		}
+		s.meta.config_index = s.meta.index;
+		state_seal(&s);
+		status = self == 0 ? make_all(dir, &s, m, n)
+				   : make_dir(dir, &s, self);
 	}
-	snap_reader_free(r);
-	snaptool_close(&in);
-	return error < 0 ? snaptool_fail(error, dir, et.text) : TOOL_OK;
+	mp_buf_release(&config);
+	state_release(&s);
+	return status;
 }
 
 int
 snapcmd_restore(int argc, char **argv)
 {
-	struct member m[MEMBERS_MAX + 1];
-	struct tool_input in;
-	struct snap_reader *r = NULL;
-	struct snap_sum sum;
-	struct errtext et = {""};
-	struct mp_buf config;
-	uint64_t id = snaptool_id != NULL ? strtoull(snaptool_id, NULL, 10) : 0;
-	unsigned n = members_read(m, id);
-	int status, error;
+	struct member m[TOOL_MEMBERS_MAX + 1];
+	unsigned n = members_read(m), files = snaptool_has_source() ? 0 : 1;
+	uint64_t self = self_read(m, n);
+	const char *dir;
+	int error;
 
-	if (argc != 2 || n == 0 || strcmp(argv[0], "-") == 0)
+	if (argc != (int)files + 1 || n == 0 || self == UINT64_MAX)
 		return TOOL_USAGE;
-	error = dir_judge(argv[1]);
+	dir = argv[files];
+	error = MUTANT(162) ? 0 : dir_judge(dir);
 	if (error < 0) {
-		(void)snaptool_fail(error, argv[1], NULL);
+		(void)snaptool_fail(error, dir, NULL);
 		return TOOL_CREATE;
 	}
-	/* All of it is judged before anything is made. */
-	status = snaptool_open(argv[0], &in);
-	if (status != TOOL_OK)
-		return status;
-	error = snap_reader_new(snaptool_get, &in, &r, &et);
-	if (error == 0)
-		error = snap_reader_finish(r, &sum, &et);
-	snap_reader_free(r);
-	snaptool_close(&in);
-	if (error < 0)
-		return snaptool_fail(error, argv[0], et.text);
-	mp_buf_init(&config);
-	config_put(&config, m, n);
-	status = config.failed ? TOOL_OS
-			       : restore(argv[0], argv[1], &sum, &config, id);
-	mp_buf_release(&config);
-	return status;
+	return restore(files == 1 ? argv[0] : NULL, dir, m, n, self);
 }

@@ -260,6 +260,18 @@ batch_copy(const uint8_t *base, const struct batch_head *h, uint32_t i,
 	return c->len <= RECORD_PAYLOAD_MAX;
 }
 
+bool
+batch_sector_sum(
+    const uint8_t *base, const struct batch_head *h, uint32_t k, uint32_t *sum)
+{
+	size_t at = word_at((uint64_t)h->count * COPY_WORDS + k);
+
+	if (at / SECTOR > 0 && !head_sector_ok(base + at / SECTOR * SECTOR))
+		return false;
+	*sum = get_le32(base + at);
+	return true;
+}
+
 /* A sector that ought to have a checksum: whole, missing, or changed. */
 static enum batch_state
 sector_judge(const uint8_t *s, bool ok)

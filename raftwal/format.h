@@ -75,6 +75,11 @@ bool head_sector_ok(const uint8_t *);
 bool batch_copy(const uint8_t *base, const struct batch_head *, uint32_t i,
     struct record_copy *);
 
+/* The checksum that sector k of the records ought to have; false if the table
+ * does not tell. */
+bool batch_sector_sum(
+    const uint8_t *base, const struct batch_head *, uint32_t k, uint32_t *sum);
+
 enum batch_state {
 	BATCH_VALID,
 	BATCH_TORN,    /* sectors are missing, none was changed */

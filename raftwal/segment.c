@@ -75,6 +75,7 @@ prepare_open(struct wal *w)
 	if (error < 0 && error != -ENOENT)
 		return error;
 	w->prepared = 0;
+	w->prepare_size = w->opt.segment_size;
 	error = w->disk.ops->open(w->disk.ctx, PREPARE_PATH,
 	    DISK_WRITE | DISK_CREATE | DISK_DIRECT, &w->prepare);
 	if (error < 0)
@@ -106,10 +107,17 @@ prepare_finish(struct wal *w)
 	return error;
 }
 
+static bool
+is_nospace(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
 /*
  * A file whose write or sync failed is never synced again: a success would
- * mean nothing.  For want of space another one is begun when asked again;
- * anything else is the disk's fault, and final.
+ * mean nothing.  For want of space another one is begun when asked again,
+ * and what this one took is given back meanwhile; anything else is the
+ * disk's fault, and final.
  */
 static int
 prepare_failed(struct wal *w, int error)
@@ -117,8 +125,12 @@ prepare_failed(struct wal *w, int error)
 	if (w->prepare != NULL)
 		w->disk.ops->close(w->disk.ctx, w->prepare);
 	w->prepare = NULL;
-	if (error != -ENOSPC && error != -EDQUOT)
+	if (is_nospace(error)) {
+		w->is_short = true;
+		(void)w->disk.ops->unlink(w->disk.ctx, PREPARE_PATH);
+	} else {
 		w->error = error;
+	}
 	return error;
 }
 
@@ -135,18 +147,41 @@ segment_prepare(struct wal *w)
 		if (error < 0)
 			return prepare_failed(w, error);
 	}
-	if (w->prepared == w->opt.segment_size) {
+	if (w->prepared >= w->prepare_size) {
 		error = prepare_finish(w);
 		return error < 0 ? prepare_failed(w, error) : 0;
 	}
 	to = w->prepared + PREPARE_STEP;
-	if (to > w->opt.segment_size)
-		to = w->opt.segment_size;
+	if (to > w->prepare_size)
+		to = w->prepare_size;
 	error = w->disk.ops->truncate(w->disk.ctx, w->prepare, to);
 	if (error < 0)
 		return prepare_failed(w, error);
 	w->prepared = to;
 	return 1;
+}
+
+int
+segment_prepare_all(struct wal *w)
+{
+	int more;
+
+	do {
+		more = segment_prepare(w);
+	} while (more > 0);
+	return more;
+}
+
+/* As small as a segment may be. */
+static int
+prepare_small(struct wal *w)
+{
+	int error = prepare_open(w);
+
+	if (error < 0)
+		return prepare_failed(w, error);
+	w->prepare_size = WAL_SEGMENT_SIZE_MIN;
+	return segment_prepare_all(w);
 }
 
 /* Make the file that is entered now the one that is written. */
@@ -181,7 +216,7 @@ enlarge(struct wal *w, struct disk_file *f, uint64_t *size, uint64_t room)
 }
 
 int
-segment_advance(struct wal *w, uint64_t room)
+segment_advance(struct wal *w, uint64_t room, bool small)
 {
 	const struct disk_ops *ops = w->disk.ops;
 	struct segment_header h = {0};
@@ -190,11 +225,12 @@ segment_advance(struct wal *w, uint64_t room)
 	uint64_t size = 0;
 	int error;
 
-	while (!w->next_ready) {
-		error = segment_prepare(w);
-		if (error < 0)
-			return error;
-	}
+	error = small && w->is_short && !w->next_ready ? -ENOSPC
+						       : segment_prepare_all(w);
+	if (small && is_nospace(error))
+		error = prepare_small(w);
+	if (error < 0)
+		return error;
 	segment_path(w->number + 1, path);
 	error = ops->open(w->disk.ctx, path, DISK_WRITE | DISK_DIRECT, &f);
 	if (error < 0)
@@ -204,7 +240,7 @@ segment_advance(struct wal *w, uint64_t room)
 		error = ops->size(w->disk.ctx, f, &size);
 	if (error == 0)
 		error = enlarge(w, f, &size, room);
-	if (error < 0 && error != -ENOSPC && error != -EDQUOT)
+	if (error < 0 && !is_nospace(error))
 		w->error = error;
 	/* raftwal(5): a segment is synced before the next one is used, so
 	 * that anything in the next one vouches for all of this one. */
@@ -378,7 +414,7 @@ segment_cut(struct wal *w, struct scan *s)
 	error = quarantine_copy(w, s);
 	/* Nothing in a torn tail was ever acknowledged: a full disk is no
 	 * reason to stay down. */
-	if (error < 0 && error != -ENOSPC && error != -EDQUOT)
+	if (error < 0 && !is_nospace(error))
 		return error;
 	segment_path(s->segments[s->end.segment].number, path);
 	error = ops->open(w->disk.ctx, path, DISK_WRITE | DISK_DIRECT, &f);

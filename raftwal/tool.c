@@ -43,6 +43,7 @@ static const struct option long_options[] = {
     {"follow", no_argument, NULL, 'f'},
     {"lines", required_argument, NULL, 'n'},
     {"write", no_argument, NULL, LONG_WRITE},
+    {"from-peer", required_argument, NULL, LONG_PEER},
     {"plan", required_argument, NULL, LONG_PLAN},
     {"confirm", required_argument, NULL, LONG_CONFIRM},
     {"help", no_argument, NULL, LONG_HELP},
@@ -68,6 +69,8 @@ status_name(int status)
 		return "IO";
 	case EX_CANTCREAT:
 		return "IN_USE";
+	case EX_UNAVAILABLE:
+		return "UNREACHABLE";
 	default:
 		return "OS";
 	}
@@ -115,6 +118,8 @@ tool_status(int error)
 		return EX_IOERR;
 	case EWOULDBLOCK:
 		return EX_CANTCREAT;
+	case EHOSTUNREACH:
+		return EX_UNAVAILABLE;
 	default:
 		return EX_OSERR;
 	}
@@ -174,6 +179,7 @@ usage(FILE *f)
 	      "  -f, --follow        go on with what is written\n"
 	      "  -n, --lines COUNT   how many of the last records\n"
 	      "      --write         do it; otherwise say what would be done\n"
+	      "      --from-peer ADDR where a server serves clients\n"
 	      "      --plan FILE     raftctl recover plan made it\n"
 	      "      --confirm ID    the cluster that is given up\n"
 	      "      --help --version\n",
@@ -284,6 +290,10 @@ option_take(struct tool *t, int c, const char *arg, unsigned *used)
 	case LONG_WRITE:
 		t->write = true;
 		*used |= OPTION_WRITE;
+		break;
+	case LONG_PEER:
+		t->peer = arg;
+		*used |= OPTION_PEER;
 		break;
 	case LONG_PLAN:
 		t->plan = arg;

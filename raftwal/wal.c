@@ -174,7 +174,7 @@ resume(struct wal *w, struct scan *s, struct errtext *et)
 	if (error == 0) {
 		w->synced = w->sequence;
 		if (w->file == NULL)
-			error = segment_advance(w, BLOCK);
+			error = segment_advance(w, BLOCK, true);
 	}
 	if (error == 0)
 		error = notes_write(w);
@@ -375,8 +375,8 @@ record_peek(const uint8_t *p, size_t avail, struct record *r)
 
 /* Counts the records, and finds those that may not stand here. */
 static int
-batch_admit(
-    struct wal *w, const struct iovec *iov, int iovcnt, struct batch_head *h)
+batch_admit(struct wal *w, const struct iovec *iov, int iovcnt,
+    struct batch_head *h, bool *entries)
 {
 	uint64_t len = 0;
 
@@ -400,6 +400,7 @@ batch_admit(
 			error = groups_admit(&w->groups, &r, w->admission);
 			if (error < 0)
 				return error;
+			*entries |= record_is_entry(r.kind);
 			h->count++;
 			p += size;
 			left -= size;
@@ -467,10 +468,49 @@ batch_write(struct wal *w, struct batch_head *h)
 	return 0;
 }
 
+static bool
+is_nospace(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
+/* What only hard state and the like may take. */
+static uint64_t
+reserve_of(const struct wal *w)
+{
+	uint64_t quarter = w->size / 4;
+
+	return quarter < WAL_RESERVE_MAX ? quarter : WAL_RESERVE_MAX;
+}
+
+/*
+ * Room for a batch.  From the middle of a segment on the next one is made
+ * ready before entries go on, so that whoever writes learns of a full disk
+ * while there is room for all that is on its way; and the last part of the
+ * segment is not theirs.
+ */
+static int
+room_make(struct wal *w, uint64_t len, bool entries)
+{
+	uint64_t rest = w->size - w->offset;
+	uint64_t left = rest < len ? 0 : rest - len;
+	int error = 0;
+
+	if (entries && !w->next_ready && left < w->size / 2 && !MUTANT(78)) {
+		error = w->is_short ? -ENOSPC : segment_prepare_all(w);
+		if (is_nospace(error) && rest >= len && left >= reserve_of(w))
+			error = 0;
+	}
+	if (error == 0 && rest < len)
+		error = segment_advance(w, len, !entries);
+	return error;
+}
+
 int
 wal_write(struct wal *w, const struct iovec *iov, int iovcnt)
 {
 	struct batch_head h = {.sequence = w->sequence + 1};
+	bool entries = false;
 	uint64_t len;
 	uint8_t *dst;
 	int error;
@@ -479,7 +519,9 @@ wal_write(struct wal *w, const struct iovec *iov, int iovcnt)
 		return w->error;
 	if (w->opt.read_only)
 		return -EROFS;
-	error = batch_admit(w, iov, iovcnt, &h);
+	if (w->is_full && !MUTANT(79))
+		return -ENOSPC;
+	error = batch_admit(w, iov, iovcnt, &h, &entries);
 	if (error < 0)
 		return error;
 	if (h.count == 0)
@@ -488,10 +530,11 @@ wal_write(struct wal *w, const struct iovec *iov, int iovcnt)
 	error = buf_reserve(w, (size_t)len);
 	if (error < 0)
 		return error;
-	if (len > w->size - w->offset) {
-		error = segment_advance(w, len);
-		if (error < 0)
-			return error;
+	error = room_make(w, len, entries);
+	if (error < 0) {
+		w->is_full = is_nospace(error);
+		w->refused_len = len;
+		return error;
 	}
 	dst = w->buf + (size_t)h.sectors * SECTOR;
 	for (int i = 0; i < iovcnt; i++) {
@@ -549,7 +592,44 @@ wal_prepare(struct wal *w)
 		return w->error;
 	if (w->opt.read_only)
 		return -EROFS;
-	return segment_prepare(w);
+	return w->is_short && !w->next_ready ? -ENOSPC : segment_prepare(w);
+}
+
+bool
+wal_is_short(const struct wal *w)
+{
+	return w->is_short || w->is_full;
+}
+
+uint64_t
+wal_room(const struct wal *w)
+{
+	uint64_t rest = w->size - w->offset, kept = reserve_of(w);
+
+	return w->next_ready ? rest : rest > kept ? rest - kept : 0;
+}
+
+int
+wal_retry(struct wal *w)
+{
+	int error;
+
+	if (w->error < 0)
+		return w->error;
+	if (w->opt.read_only)
+		return -EROFS;
+	error = segment_prepare_all(w);
+	/* One that no segment holds finds out here, not when it is written. */
+	if (error == 0 && w->is_full &&
+	    w->refused_len > w->opt.segment_size - SEGMENT_HEADER_LEN &&
+	    w->refused_len > w->size - w->offset) {
+		error = segment_advance(w, w->refused_len, false);
+		if (error == 0)
+			error = segment_prepare_all(w);
+	}
+	if (error == 0)
+		w->is_short = w->is_full = false;
+	return error;
 }
 
 /* The lowest segment that any group needs. */

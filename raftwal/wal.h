@@ -26,6 +26,11 @@
  * Segments are written over space that was filled with zeroes, never over
  * merely allocated extents; the next one is made ready ahead of its use.
  *
+ * A full disk: entries never take the last part of a segment before the next
+ * one is ready, so that hard state can be written when nothing else can; and
+ * of that wal_is_short() tells early.  Whatever is refused for want of space
+ * was not written, and nothing is until wal_retry() found some.
+ *
  * Ownership: the caller's batches are borrowed during the call.
  * Threads: wal_write(), wal_sync(), wal_mark(), wal_prepare() belong to one
  * thread (raftd: the storage thread), and so does wal_read().
@@ -46,6 +51,7 @@
 #define WAL_SEGMENT_SIZE_DEFAULT (16u * 1024 * 1024)
 #define WAL_SEGMENT_SIZE_MIN (64u * 1024)
 #define WAL_SEGMENT_SIZE_MAX (1u << 30)
+#define WAL_RESERVE_MAX (1u << 20) /* a quarter of a segment at most */
 #define WAL_BATCH_LEN_MAX (RECORD_PAYLOAD_MAX + 64u * 1024) /* one batch */
 
 struct wal;
@@ -98,7 +104,8 @@ void wal_close(struct wal *); /* writes a mark if all is synced */
 size_t wal_groups(const struct wal *, const struct wal_group **);
 
 /* Append one batch: each iovec holds whole sealed records back to back.
- * Written, not yet durable. */
+ * Written, not yet durable.  -ENOSPC, -EDQUOT: not written, nor is any other
+ * until wal_retry() succeeds, as it might depend on this one. */
 int wal_write(struct wal *, const struct iovec *, int iovcnt);
 /* Everything written is durable when this returns 0. */
 int wal_sync(struct wal *);
@@ -107,6 +114,13 @@ int wal_mark(struct wal *);
 /* Make the next segment ready, a bounded piece of work a call: 1 there is
  * more to do, 0 it is ready. */
 int wal_prepare(struct wal *);
+/* There was no room for the next segment when it was tried last. */
+bool wal_is_short(const struct wal *);
+/* Then: how long a batch with entries may be, head and all. */
+uint64_t wal_room(const struct wal *);
+/* Makes the next segment ready, all of it: 0, there is space again.  Costs
+ * as much as is free. */
+int wal_retry(struct wal *);
 
 /*
  * Drops the oldest segment if no group needs it any more: one a call, as

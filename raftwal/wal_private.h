@@ -37,6 +37,10 @@ struct wal {
 	bool next_ready;	   /* number + 1 stands in wal/, empty */
 	struct disk_file *prepare; /* being filled, or NULL */
 	uint64_t prepared;	   /* bytes of it */
+	uint64_t prepare_size;	   /* that it shall have */
+	bool is_short;		   /* no space for it */
+	bool is_full;		   /* and a batch was refused, */
+	uint64_t refused_len;	   /* so long */
 
 	uint8_t *buf; /* a batch, DISK_ALIGNed */
 	size_t buf_cap;
@@ -50,9 +54,12 @@ struct wal {
 
 /* Fill, name and sync segment number + 1, one step: 1 more to do, 0 done. */
 int segment_prepare(struct wal *);
-/* The rest of it, and make it the one that is written; at least `room`
- * bytes are free in it.  -ENOSPC leaves all as it was. */
-int segment_advance(struct wal *, uint64_t room);
+/* The rest of it. */
+int segment_prepare_all(struct wal *);
+/* The same, and make it the one that is written; at least `room` bytes are
+ * free in it.  small: one of the least size will do if there is no space for
+ * another.  -ENOSPC leaves all as it was. */
+int segment_advance(struct wal *, uint64_t room, bool small);
 /* Open the segment that the scan ended in, or make the first one. */
 int segment_resume(struct wal *, struct scan *);
 /* Copy to quarantine/ what scan->end calls torn, and overwrite it with

@@ -212,6 +212,9 @@ mix_progress(uint64_t *h, const struct raft *r, const struct progress *p)
 	mix_time(h, r, p->heard);
 	mix_time(h, r, p->sent);
 	mix_time(h, r, p->append_at);
+	mix(h, p->promise_ns);
+	if (p->promise_ns != 0)
+		mix_time(h, r, p->promised_at);
 	for (i = 0; i < p->flight_count; i++) {
 		f = &p->flight[(p->flight_head + i) % RAFT_INFLIGHT_MAX];
 		mix(h, f->last);
@@ -237,7 +240,7 @@ mix_leader(uint64_t *h, const struct raft *r)
 		mix_time(h, r, r->handover.until);
 		mix(h, r->handover.told);
 	}
-	mix(h, r->round_open);
+	mix(h, r->round_open | r->lease_barred << 1);
 	mix(h, r->round_open ? r->round_index : 0);
 	mix(h, r->round_open ? r->round_yes : 0);
 	mix_reads(h, &r->reads_now);

@@ -7,6 +7,10 @@
  * others, check-quorum keeps a cut-off leader from holding them.  What makes
  * these three go together without a standstill is that every refusal answers
  * with the term of whoever refuses (bugs 8, 10, 12, 13).
+ *
+ * Where leases for reads are in use (raft_lease()) a server keeps its promise
+ * to the leader whatever becomes of their connection, and over its own
+ * restart, of which it takes the worst: that it heard the leader just before.
  */
 #include "raftd/core/state.h"
 
@@ -20,6 +24,39 @@ election_reset(struct raft *r)
 	r->election_at = time_after(r->now, r->opt.election.ns + spread);
 }
 
+static bool
+is_alone(const struct raft *r)
+{
+	return r->self >= 0 &&
+	       quorum_reached(config_now(r), UINT32_C(1) << r->self);
+}
+
+/* The leader may count on it that we help nobody else yet. */
+static bool
+is_bound(const struct raft *r)
+{
+	return r->opt.lease && !MUTANT(149) &&
+	       time_within(r->now, r->leader_heard, r->opt.election);
+}
+
+uint64_t
+election_promise(const struct raft *r)
+{
+	return r->opt.lease ? r->opt.election.ns : 0;
+}
+
+/* Not before that promise ends. */
+static struct raft_time
+unbound_at(const struct raft *r, uint64_t ns)
+{
+	struct raft_time at = time_after(r->now, ns), end;
+
+	if (!is_bound(r))
+		return at;
+	end = time_after(r->leader_heard, r->opt.election.ns);
+	return time_reached(at, end) ? at : time_after(end, ns);
+}
+
 /*
  * A start need not wait for a timeout to know that nobody leads: pre-votes
  * disturb nobody, and where somebody leads they are refused.  Who is alone
@@ -31,13 +68,16 @@ election_start(struct raft *r)
 	uint64_t ns = r->opt.election.ns / 8;
 
 	election_reset(r);
-	if (r->self >= 0 &&
-	    quorum_reached(config_now(r), UINT32_C(1) << r->self))
+	if (is_alone(r))
 		ns = 0;
 	else
 		ns += raft_random(r, r->opt.election.ns / 2);
+	/* Without a term, or with nobody else, there was nobody to promise
+	 * anything to. */
+	if (r->hard.term == 0 || is_alone(r))
+		r->leader_heard.ns = r->now.ns - r->opt.election.ns;
 	if (r->opt.pre_vote)
-		r->election_at = time_after(r->now, ns);
+		r->election_at = unbound_at(r, ns);
 }
 
 /* Spacing of those who rush to replace a leader known to be gone: wide
@@ -78,7 +118,7 @@ rush(struct raft *r)
 	if (r->lost_tries > 0)
 		ns += step / 2;
 	r->lost_tries++;
-	r->election_at = time_first(r->election_at, time_after(r->now, ns));
+	r->election_at = time_first(r->election_at, unbound_at(r, ns));
 }
 
 void
@@ -165,6 +205,12 @@ ask(struct raft *r)
 
 static void become_candidate(struct raft *);
 
+static bool
+is_saved(const struct raft *r)
+{
+	return r->saved.term == r->hard.term && r->saved.vote == r->hard.vote;
+}
+
 /* Have we won, or can we not win any more? */
 static void
 tally(struct raft *r)
@@ -178,7 +224,10 @@ tally(struct raft *r)
 		no |= bit_of(r, r->lost) & ~r->yes;
 	vote = quorum_vote(&c, r->yes, no);
 	if (vote == QUORUM_WON && r->role == RAFT_PRECANDIDATE) {
-		become_candidate(r);
+		/* Terms do not run ahead of a disk that is slow or full: the
+		 * one we have is durable before we stand for another. */
+		if (is_saved(r) || MUTANT(46))
+			become_candidate(r);
 	} else if (vote == QUORUM_WON) {
 		/* Not before our own term and vote are durable: after a crash
 		 * we would ask for the same votes with another log. */
@@ -222,7 +271,16 @@ election_campaign(struct raft *r, bool transfer)
 		return;
 	}
 	raft_follow(r, r->hard.term, RAFT_NONE);
+	if (is_bound(r) && !transfer) {
+		r->election_at =
+		    unbound_at(r, raft_random(r, r->opt.election.ns / 8));
+		return;
+	}
 	if (transfer || !r->opt.pre_vote) {
+		if (!is_saved(r) && !MUTANT(46)) {
+			election_reset(r);
+			return;
+		}
 		r->transfer = transfer;
 		become_candidate(r);
 		return;
@@ -238,6 +296,8 @@ election_campaign(struct raft *r, bool transfer)
 void
 election_persisted(struct raft *r)
 {
+	if (r->role == RAFT_PRECANDIDATE)
+		tally(r);
 	if (r->role != RAFT_CANDIDATE || r->saved.term != r->hard.term ||
 	    r->saved.vote != r->opt.id)
 		return;
@@ -353,7 +413,7 @@ election_prevote(struct raft *r, const struct raft_msg *m)
 {
 	bool up_to_date, granted;
 
-	if (lease_holds(r)) {
+	if (lease_holds(r) || is_bound(r)) {
 		answer(r, m, false);
 		return;
 	}
@@ -428,6 +488,8 @@ election_vote(struct raft *r, const struct raft_msg *m)
 
 	/* Who is invited by the leader itself may pass (diss. 4.2.3). */
 	if (m->term > r->hard.term && lease_holds(r) && !m->u.vote.transfer)
+		return;
+	if (is_bound(r) && !m->u.vote.transfer)
 		return;
 	if (m->term > r->hard.term)
 		raft_follow(r, m->term, RAFT_NONE);

@@ -34,6 +34,8 @@ progress_init(
 	p->sent = now;
 	p->append_at = now;
 	p->commit_sent = 0;
+	p->promise_ns = 0;
+	p->promised_at = now;
 	flight_reset(p);
 }
 

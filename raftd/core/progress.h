@@ -36,6 +36,8 @@ struct progress {
 	struct raft_time sent;	    /* last one to it that it answers */
 	struct raft_time append_at; /* last append among these */
 	uint64_t commit_sent;	    /* highest commit index that it was told */
+	uint64_t promise_ns;	    /* what it promised last, 0 nothing ... */
+	struct raft_time promised_at; /* ... counted from here on */
 	struct progress_flight flight[RAFT_INFLIGHT_MAX];
 };
 

@@ -107,6 +107,8 @@ options_check(const struct raft_options *o)
 	if (o->id == RAFT_NONE || o->inflight_bytes_max == 0 ||
 	    o->append_entries_max == 0)
 		return -EINVAL;
+	if (o->drift_ppm > RAFT_DRIFT_PPM_MAX)
+		return -EINVAL;
 	if (o->heartbeat.ns == 0 || o->election.ns > RAFT_PERIOD_MAX ||
 	    o->heartbeat.ns >= o->election.ns)
 		return -EINVAL;
@@ -351,6 +353,7 @@ stale_leader(struct raft *r, const struct raft_msg *m)
 		reply = raft_send(r, RAFT_HEARTBEAT_REPLY, m->from);
 		reply->u.heartbeat_reply.round = 0;
 		reply->u.heartbeat_reply.last = 0;
+		reply->u.heartbeat_reply.promise_ns = 0;
 	}
 }
 

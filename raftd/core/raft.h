@@ -65,6 +65,8 @@
 #define RAFT_INFLIGHT_MAX 256
 /* Configurations after the one committed last. */
 #define RAFT_CONFIGS_MAX 4
+/* A clock that is wrong by more than a fifth is none. */
+#define RAFT_DRIFT_PPM_MAX 200000
 
 /* Monotonic time in nanoseconds; only differences mean anything. */
 struct raft_time {
@@ -167,6 +169,7 @@ struct raft_msg {
 			uint64_t hint_index, hint_term; /* not ok: raftrpc(5) */
 			uint64_t last; /* last index of the follower */
 			uint64_t round;
+			uint64_t promise_ns; /* raft_lease(); 0 none */
 		} append_reply;
 		struct {
 			uint64_t commit; /* never beyond the peer's match */
@@ -176,6 +179,7 @@ struct raft_msg {
 			uint64_t round;
 			uint64_t last; /* the follower knows its log to equal
 					  this term's leader's up to here */
+			uint64_t promise_ns;
 		} heartbeat_reply;
 		struct {
 			uint64_t boot;	/* of the asking server */
@@ -310,6 +314,11 @@ struct raft_options {
 	uint64_t uncommitted_bytes_max; /* proposals beyond are rejected */
 	uint32_t append_entries_max;	/* in one message */
 	bool pre_vote, check_quorum;	/* true but in tests */
+	/* Promise the leader not to help another one for an election timeout
+	 * after each word of it, and count on such promises: raft_lease().
+	 * No clock gains or loses more than drift_ppm millionths. */
+	bool lease;
+	uint32_t drift_ppm;
 	/* Wrong on purpose, to show why: learners count in elections; voters
 	 * change without a joint configuration. */
 	bool unsafe_early_vote, unsafe_no_joint;
@@ -416,6 +425,16 @@ struct raft_peer_status {
  * no such peer. */
 int raft_peer_status(
     const struct raft *, uint64_t peer, struct raft_peer_status *);
+
+/*
+ * Diss. 6.4.1: this server leads at `now`, and nobody else can, so whatever
+ * was acknowledged to anybody is at or before its commit index.  A majority
+ * has promised so, and each promise counts from when the question left here,
+ * shortened by what two clocks may differ in.  Whoever reads by it asks again
+ * with a fresh clock when the state was read.  False from the moment that a
+ * transfer begins, and to the end of the term if the target was invited.
+ */
+bool raft_lease(const struct raft *, struct raft_time now);
 
 /* Term of an index: 0 if the trail does not reach there. */
 uint64_t raft_term_at(const struct raft *, uint64_t index);

@@ -8,6 +8,10 @@
  *
  * A follower asks its leader, one question at a time, for all its readers
  * together.
+ *
+ * Leases (diss. 6.4.1) rest on the same rounds: whoever answers one has heard
+ * of us after it began, and promises how long it helps nobody else from then
+ * on.  election.c keeps that promise.
  */
 #include <assert.h>
 
@@ -59,6 +63,15 @@ set_answer(struct raft *r, struct read_set *s, uint64_t index, bool ok)
 	set_clear(s);
 }
 
+static void
+round_next(struct raft *r)
+{
+	uint64_t at = ++r->round_seq % RAFT_ROUNDS_KEPT;
+
+	r->began[at].round = r->round_seq;
+	r->began[at].at = r->now;
+}
+
 static bool
 round_confirmed(struct raft *r)
 {
@@ -93,7 +106,7 @@ read_begin(struct raft *r)
 		return;
 	r->reads_now = r->reads_next;
 	set_clear(&r->reads_next);
-	r->round_seq++;
+	round_next(r);
 	r->round_open = true;
 	r->round_index = r->commit;
 	r->round_yes = r->self >= 0 ? UINT32_C(1) << r->self : 0;
@@ -102,9 +115,71 @@ read_begin(struct raft *r)
 		round_ask(r);
 }
 
-void
-read_acked(struct raft *r, int member, uint64_t round)
+static void
+promised(struct raft *r, int member, uint64_t round, uint64_t ns)
 {
+	uint64_t i = round % RAFT_ROUNDS_KEPT;
+	struct progress *p = &r->progress[member];
+	struct raft_time at = MUTANT(145) ? r->now : r->began[i].at;
+
+	if (round == 0 || r->began[i].round != round || ns == 0 ||
+	    ns > RAFT_PERIOD_MAX)
+		return;
+	if (p->promise_ns == 0 || time_reached(at, p->promised_at)) {
+		p->promised_at = at;
+		p->promise_ns = ns;
+	}
+}
+
+/* While a round of reads is open its answers serve the lease as well. */
+void
+read_renew(struct raft *r)
+{
+	uint64_t i = r->round_seq % RAFT_ROUNDS_KEPT;
+
+	if (!r->opt.lease || r->round_open)
+		return;
+	if (r->began[i].round != r->round_seq ||
+	    !time_within(r->now, r->began[i].at,
+		(struct raft_time){r->opt.heartbeat.ns / 2}))
+		round_next(r);
+}
+
+/* Two clocks, each of which may be wrong by so much. */
+static struct raft_time
+shortened(const struct raft *r, uint64_t ns)
+{
+	uint64_t cut = ns / 1000 * 2 * r->opt.drift_ppm / 1000 + 1;
+
+	return (struct raft_time){ns > cut ? ns - cut : 0};
+}
+
+bool
+raft_lease(const struct raft *r, struct raft_time now)
+{
+	const struct raft_config *c = config_now(r);
+	const struct progress *p;
+	uint32_t i, mask = 0;
+
+	if (!r->opt.lease || r->role != RAFT_LEADER ||
+	    (!replicate_ready(r) && !MUTANT(148)))
+		return false;
+	if ((r->lease_barred || r->handover.to != RAFT_NONE) && !MUTANT(146))
+		return false;
+	for (i = 0; i < c->count; i++) {
+		p = &r->progress[i];
+		if ((int)i == r->self ||
+		    (p->promise_ns != 0 && time_within(now, p->promised_at,
+					       shortened(r, p->promise_ns))))
+			mask |= UINT32_C(1) << i;
+	}
+	return quorum_reached(c, mask);
+}
+
+void
+read_acked(struct raft *r, int member, uint64_t round, uint64_t promise_ns)
+{
+	promised(r, member, round, promise_ns);
 	if (!r->round_open || (round != r->round_seq && !MUTANT(25)))
 		return;
 	/* Whether it follows another leader by now it may have forgotten. */

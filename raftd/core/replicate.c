@@ -98,7 +98,7 @@ replicate_beat(struct raft *r, struct progress *p)
 	/* What it has not acknowledged it may not have (bug 20). */
 	m->u.heartbeat.commit =
 	    MUTANT(20) ? r->commit : least(r->commit, p->match);
-	m->u.heartbeat.round = r->round_open ? r->round_seq : 0;
+	m->u.heartbeat.round = r->round_open || r->opt.lease ? r->round_seq : 0;
 	p->sent = r->now;
 }
 
@@ -129,6 +129,7 @@ replicate_tick(struct raft *r)
 		raft_follow(r, r->hard.term, RAFT_NONE);
 		return;
 	}
+	read_renew(r);
 	for (i = 0; i < config_now(r)->count; i++) {
 		if ((int)i == r->self)
 			continue;
@@ -173,6 +174,7 @@ replicate_lead(struct raft *r)
 	r->reads_now.has_local = r->reads_next.has_local = false;
 	r->reads_now.count = r->reads_next.count = 0;
 	r->handover.to = RAFT_NONE;
+	r->lease_barred = false;
 	r->snapshot_to = RAFT_NONE;
 	assert(r->pending_count == 0 && r->pending_bytes == 0);
 	for (i = 0; i < c->count; i++)
@@ -228,6 +230,7 @@ acknowledge(struct raft *r, uint64_t match)
 	m->u.append_reply.hint_index = m->u.append_reply.hint_term = 0;
 	m->u.append_reply.last = r->trail.last;
 	m->u.append_reply.round = r->round_seen;
+	m->u.append_reply.promise_ns = election_promise(r);
 	r->acked = most(r->acked, match);
 }
 
@@ -347,6 +350,7 @@ raft_append_wanted(struct raft *r, uint64_t peer, struct raft_time now,
 	m->u.append.prev_term = trail_term(&r->trail, w->first - 1);
 	m->u.append.last = w->first - 1;
 	m->u.append.commit = r->commit;
+	read_renew(r);
 	m->u.append.round = notice ? 0 : r->round_seq;
 	m->u.append.bytes = 0;
 	m->u.append.run_count = 0;
@@ -386,7 +390,8 @@ replicate_append_reply(struct raft *r, const struct raft_msg *m)
 	if (r->role != RAFT_LEADER || at < 0)
 		return;
 	p = &r->progress[at];
-	read_acked(r, at, m->u.append_reply.round);
+	read_acked(
+	    r, at, m->u.append_reply.round, m->u.append_reply.promise_ns);
 	if (!m->u.append_reply.ok) {
 		/* Both sides skip whole terms: the follower those above the
 		 * term it was asked for, we those above the term it has. */
@@ -422,7 +427,8 @@ replicate_heartbeat_reply(struct raft *r, const struct raft_msg *m)
 	    (p->flight_count > 0 || m->u.heartbeat_reply.last < p->next - 1) &&
 	    !time_within(r->now, p->append_at, r->opt.heartbeat))
 		p->poke = true;
-	read_acked(r, at, m->u.heartbeat_reply.round);
+	read_acked(
+	    r, at, m->u.heartbeat_reply.round, m->u.heartbeat_reply.promise_ns);
 }
 
 /* ---- follower ---------------------------------------------------------- */
@@ -442,6 +448,7 @@ refuse(struct raft *r, const struct raft_msg *m)
 	reply->u.append_reply.hint_index = MUTANT(19) ? hint + 1 : hint;
 	reply->u.append_reply.last = r->trail.last;
 	reply->u.append_reply.round = r->round_seen;
+	reply->u.append_reply.promise_ns = election_promise(r);
 }
 
 /*
@@ -578,4 +585,5 @@ replicate_heartbeat(struct raft *r, const struct raft_msg *m)
 	reply = raft_send(r, RAFT_HEARTBEAT_REPLY, m->from);
 	reply->u.heartbeat_reply.round = m->u.heartbeat.round;
 	reply->u.heartbeat_reply.last = r->verified;
+	reply->u.heartbeat_reply.promise_ns = election_promise(r);
 }

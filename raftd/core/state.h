@@ -33,6 +33,10 @@
  * the youngest takes the rest. */
 #define RAFT_PENDING_MAX 256
 
+/* Rounds whose beginning is remembered; answers to older ones come too late
+ * to be of use for a lease. */
+#define RAFT_ROUNDS_KEPT 16
+
 struct pending {
 	uint64_t last; /* index */
 	uint64_t bytes;
@@ -117,6 +121,11 @@ struct raft {
 		bool told;
 	} handover;
 	uint64_t round_seq; /* last round id given out */
+	struct {
+		uint64_t round;
+		struct raft_time at;
+	} began[RAFT_ROUNDS_KEPT];
+	bool lease_barred; /* in this term somebody was invited to take over */
 	bool round_open;
 	uint64_t round_index;
 	uint32_t round_yes;
@@ -214,6 +223,8 @@ void election_prevote_reply(struct raft *, const struct raft_msg *);
 void election_vote(struct raft *, const struct raft_msg *);
 void election_vote_reply(struct raft *, const struct raft_msg *);
 struct raft_time election_deadline(const struct raft *);
+/* What we promise the leader from when we heard of it; 0 nothing. */
+uint64_t election_promise(const struct raft *);
 
 /* ---- replicate.c ------------------------------------------------------- */
 
@@ -250,7 +261,8 @@ void snapshot_received(struct raft *, const struct raft_event *);
 void read_event(struct raft *, uint64_t id);
 void read_tick(struct raft *);
 void read_begin(struct raft *); /* if one may begin and is wanted */
-void read_acked(struct raft *, int member, uint64_t round);
+void read_acked(struct raft *, int member, uint64_t round, uint64_t promise_ns);
+void read_renew(struct raft *);	  /* begin a round if the lease wants one */
 void read_recount(struct raft *); /* the members have changed */
 void read_fail_leading(struct raft *);
 void read_fail_following(struct raft *);

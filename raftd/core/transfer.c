@@ -11,6 +11,8 @@ static void
 invite(struct raft *r, uint64_t to)
 {
 	raft_send(r, RAFT_TIMEOUT_NOW, to);
+	/* However late it arrives, whoever got it may take over. */
+	r->lease_barred = true;
 }
 
 uint64_t

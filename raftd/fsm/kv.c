@@ -27,10 +27,10 @@ const struct fsm_method kv_methods[] = {
     {"txn", FSM_COMMAND, "{if, then, else}, {options}",
 	"compare, then carry out one of two lists of operations"},
     {"get", FSM_QUERY, "key, {options}",
-	"the record of a key, or nil; option rev"},
+	"the record of a key, or nil; options rev, read, max_stale, state"},
     {"list", FSM_QUERY, "prefix, {options}",
 	"a page of records in the order of keys; options from, to, after, "
-	"limit, reverse, rev, keys_only, count"},
+	"limit, reverse, rev, keys_only, count, read, max_stale"},
     {"watch.next", FSM_WATCH, "key, {options}",
 	"wait for changes; options prefix, since, wait, limit, prev"},
     {"lease.grant", FSM_COMMAND, "milliseconds, {options}",
@@ -505,6 +505,13 @@ query_get(const struct fsm *f, const struct kv_args *a, struct mp_buf *reply)
 	tree_find(&f->tree, a->key.p, a->key.len, &path);
 	if (path.found)
 		r = kvstore_at(tree_record(&f->tree, &path), a->rev);
+	if (a->state) {
+		mp_put_map(reply, 4);
+		mp_put_kv_u64(reply, "rev", f->rev);
+		mp_put_kv_u64(reply, "group", f->group);
+		mp_put_kv_u64(reply, "time", f->time);
+		mp_put_str(reply, "record");
+	}
 	kvlist_put_record(f, reply, r, false);
 }
 

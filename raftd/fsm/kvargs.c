@@ -38,6 +38,8 @@ static const struct option {
     {"keys_only", KV_LIST, KV_KEYS_ONLY, OPT_BOOL, AT(keys_only)},
     {"count", KV_LIST, KV_COUNT, OPT_BOOL, AT(count)},
     {"read", KV_LIST | KV_GET | KV_HOLD_QUERIES, KV_OPT_HOST_READ, OPT_SKIP, 0},
+    {"max_stale", KV_LIST | KV_GET, KV_OPT_HOST_STALE, OPT_SKIP, 0},
+    {"state", KV_GET, KV_STATE, OPT_BOOL, AT(state)},
     {"group",
 	KV_COMMANDS | KV_LIST | KV_GET | KV_WATCH | KV_HOLD_QUERIES |
 	    KV_LOCK_WAIT,

@@ -63,6 +63,8 @@ enum kv_option { /* bits of kv_args.given, of those that need one */
 	KV_SINCE = 1 << 19, /* of a session, or of a watch */
 	KV_PREFIX = 1 << 20,
 	KV_WAIT = 1 << 21,
+	KV_OPT_HOST_STALE = 1 << 29,
+	KV_STATE = 1 << 30,
 	KV_LEASE = 1 << 22,
 	KV_TTL = 1 << 23,
 	KV_IF_LOCK = 1 << 24,
@@ -83,7 +85,7 @@ struct kv_args {
 
 	unsigned given; /* enum kv_option */
 	bool if_absent, if_changed, append, prev;
-	bool reverse, keys_only, count, prefix;
+	bool reverse, keys_only, count, prefix, state;
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
 	struct mp_span session; /* session.h */

@@ -396,6 +396,20 @@ kvstore_enter(struct fsm *f, struct record *r)
 	return 0;
 }
 
+void
+kvstore_advance(struct fsm *f, uint64_t revs)
+{
+	assert(f->history.count == 0);
+	assert(revs <= INT64_MAX - f->rev);
+	f->rev += revs;
+	f->floor = f->rev;
+	/* Nor may a lease of now have the name of one that was lost. */
+	if (kvstore_has_leases(f) && revs <= INT64_MAX - f->leases.last_id)
+		f->leases.last_id += revs;
+	if (kvstore_has_leases(f) && revs <= INT64_MAX - f->locks.changes)
+		f->locks.changes += revs;
+}
+
 int
 kvstore_enter_lease(struct fsm *f, struct mp_span key, struct lease *lease)
 {

@@ -185,4 +185,9 @@ kvstore_has_leases(const struct fsm *f)
 }
 void kvstore_reset(struct fsm *);
 
+/* For whoever begins a cluster with what was loaded: the revision moves on
+ * by so many, as if they had been taken and compacted; so do the names of
+ * leases. */
+void kvstore_advance(struct fsm *, uint64_t revs);
+
 #endif

@@ -92,7 +92,7 @@ is "stdout is empty" "$(wc -c <"$T/out")" 0
 # ---- status and members -----------------------------------------------------
 
 is "status has all keys" "$(raftctl status -j | jq -c '["address","applied",
-    "client","cluster","commit","digest","first","fsync_ms","group","id",
+    "client","cluster","commit","digest","disk","first","fsync_ms","group","id",
     "last","leader","name","ok","protocol","role","term","unsafe",
     "uptime_ms","version"] - keys')" '[]'
 is "members has all keys" "$(raftctl members -j | jq -c '["address",

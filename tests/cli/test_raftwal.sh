@@ -106,6 +106,52 @@ is "dump: the record is known from its copy" "$(raftwal dump --type entry \
 is "stat: the group is damaged" \
     "$(raftwal stat "$T/copy" | jq '.groups[0].damaged')" true
 
+# ---- repair -----------------------------------------------------------------
+
+must_fail "repair: without --write it says that there is something to do" 1 \
+    raftwal repair "$T/copy"
+is "repair: nobody helps, and nothing can be proven" \
+    "$(jq -r '.action // .ok' "$T/out" | tr '\n' ' ')" "leave leave false "
+cp "$T/segment" "$segment"
+python3 - "$segment" $((at + 45)) <<'EOF'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2]))
+    b = f.read(1)
+    f.seek(int(sys.argv[2]))
+    f.write(bytes([b[0] ^ 4]))
+EOF
+must_fail "check: one bit" 4 raftwal check "$T/copy"
+must_fail "repair: one bit can be made good" 1 raftwal repair "$T/copy"
+is "says how" "$(jq -r '.action // .ok' "$T/out" | tr '\n' ' ')" \
+    "restore true "
+must_fail "and has changed nothing" 4 raftwal check "$T/copy"
+ok "repair --write makes it good" raftwal repair --write "$T/copy"
+ok "byte for byte" cmp "$segment" "$T/segment"
+is "what was there is in quarantine" \
+    "$(find "$T/copy/quarantine" -name 'repair-*' | wc -l)" 1
+ok "repair: nothing is left to do" raftwal repair "$T/copy"
+(
+	exec 9>>"$T/copy/LOCK"
+	flock 9
+	exec sleep 60
+) &
+holder=$!
+child $holder
+wait_for 5 sh -c '! flock -n "$1" true' _ "$T/copy/LOCK"
+must_fail "repair --write: the directory is in use" 73 \
+    raftwal repair --write "$T/copy"
+kill $holder
+wait $holder 2>/dev/null
+must_fail "repair: nobody at the peer's address" 69 \
+    raftwal repair --from-peer "unix:$T/none" "$T/copy"
+must_fail "repair: only in a data directory" 66 raftwal repair --write "$T"
+must_fail "recover: no plan" 64 raftwal recover "$T/copy"
+echo '{"format":1}' >"$T/plan"
+must_fail "recover: a plan that is none" 65 \
+    raftwal recover --plan "$T/plan" "$T/copy"
+printf X | dd of="$segment" bs=1 seek=$((at + 45)) conv=notrunc 2>/dev/null
+
 cat "$T"/copy/wal/* | cksum >"$T/before"
 raftwal check "$T/copy" >"$T/out"
 is "looking changes nothing" "$(cat "$T"/copy/wal/* | cksum)" \

@@ -5,7 +5,7 @@
  * nothing but what was written: it serves the same records, or refuses to
  * start, or follows only.
  *
- *	flip_all [STRIDE [BITS]]	every STRIDEth byte of the log, 7 by
+ *	flip_all [STRIDE [BITS]]	every STRIDEth byte of the log, by
  *					default 5, one bit of it or each of 8;
  *					all bytes of the other files
  */

@@ -158,6 +158,7 @@ get_message(struct input *in, const struct raft_status *s)
 		msg.u.append_reply.hint_term = near(in, s->last_term);
 		msg.u.append_reply.last = near(in, s->last);
 		msg.u.append_reply.round = near(in, UINT64_C(1) << 40);
+		msg.u.append_reply.promise_ns = msg.u.append_reply.round % 5;
 		break;
 	case RAFT_HEARTBEAT:
 		msg.u.heartbeat.commit = near(in, s->commit);
@@ -166,6 +167,8 @@ get_message(struct input *in, const struct raft_status *s)
 	case RAFT_HEARTBEAT_REPLY:
 		msg.u.heartbeat_reply.round = near(in, UINT64_C(1) << 40);
 		msg.u.heartbeat_reply.last = near(in, s->last);
+		msg.u.heartbeat_reply.promise_ns =
+		    msg.u.heartbeat_reply.round % 5;
 		break;
 	case RAFT_READ_INDEX:
 	case RAFT_READ_INDEX_REPLY:

@@ -43,6 +43,7 @@ check_free(struct checker *c)
 		for (e = c->at[i]; e != NULL; e = next) {
 			next = e->next;
 			free(e->payload);
+			free(e->config);
 			free(e);
 		}
 	}
@@ -52,6 +53,7 @@ check_free(struct checker *c)
 		free(c->shadow[i].log.term);
 		free(c->shadow[i].durable.term);
 		free(c->shadow[i].votes);
+		free(c->shadow[i].config);
 	}
 	free(c->at);
 	free(c->committed.term);
@@ -112,6 +114,8 @@ entry_seen(struct server *s, const struct record *r, uint64_t prev_term)
 		e->op = cmd.op;
 		e->payload = sim_must(malloc(r->len + 1));
 		memcpy(e->payload, r->payload, r->len);
+	} else if (r->kind == RECORD_CONFIG) {
+		e->config = configs_read(s->sim, r->payload, r->len);
 	}
 	c->at = grow(c->at, &c->at_cap, r->index, sizeof(c->at[0]));
 	if (c->at[r->index] != NULL)
@@ -128,31 +132,42 @@ pending_entry(struct server *s, struct pending *p, const struct record *r)
 	struct shadow *sh = shadow_of(s);
 	uint64_t n;
 
-	if (p->last < p->first) {
+	if (p->last < p->first || r->index < p->first) {
 		p->first = r->index;
 		p->last = r->index - 1;
-		if (r->index <= sh->log.last)
-			mark(MARK_LOG_TRUNCATED);
 	}
+	if (r->index <= sh->log.last)
+		mark(MARK_LOG_TRUNCATED);
+	/* The next leader's entries may come before the last one's are on
+	 * their way: one job has both. */
+	if (r->index <= p->last)
+		p->last = r->index - 1;
 	if (r->index != p->last + 1 || r->index > sh->log.last + 1) {
 		sim_fail(s->sim,
 		    "s%u writes entry %" PRIu64 " with %" PRIu64 " before it",
 		    s->number + 1, r->index, sh->log.last);
 		return;
 	}
+	/* What waited for storage may have been committed by the others. */
 	if (r->index <= sh->commit) {
-		if (terms_at(&sh->log, r->index) != r->term)
+		bool waited = r->index > sh->log.last;
+		const struct terms *known =
+		    waited ? &s->sim->checker->committed : &sh->log;
+
+		if (terms_at(known, r->index) != r->term)
 			sim_fail(s->sim,
 			    "s%u replaces its committed entry %" PRIu64,
 			    s->number + 1, r->index);
-		else
+		else if (!waited)
 			sim_fail(s->sim,
 			    "s%u writes its committed entry %" PRIu64 " anew",
 			    s->number + 1, r->index);
-		return;
+		if (s->sim->failed)
+			return;
 	}
 	entry_seen(s, r, terms_at(&sh->log, r->index - 1));
 	terms_set(&sh->log, r->index, r->term);
+	configs_written(s, r->index, r->term);
 	n = r->index - p->first;
 	if ((n & (n - 1)) == 0) /* grow at powers of two */
 		p->term = sim_must(realloc(
@@ -203,6 +218,7 @@ reset_seen(struct server *s, struct pending *p, const struct record *r)
 		terms_set(&sh->log, i, terms_at(&c->committed, i));
 		terms_set(&sh->durable, i, terms_at(&c->committed, i));
 	}
+	configs_rebuild(s);
 }
 
 static void
@@ -377,13 +393,17 @@ check_started(struct server *s)
 		terms_set(&sh->log, i, term);
 		terms_set(&sh->durable, i, term);
 	}
+	configs_rebuild(s);
 	if (st.first > 1)
 		mark(MARK_SNAPSHOT_BEGUN_WITH);
+	if (st.config.joint)
+		mark(MARK_JOINT_RESTARTED);
 	vote_durable(sh, st.hard.term, st.hard.vote);
 	if (sh->hard.term > st.hard.term)
 		mark(MARK_RECOVERED_OLDER_TERM);
 	sh->hard = st.hard;
 	sh->commit = sh->applied = 0;
 	sh->role = RAFT_FOLLOWER;
+	sh->in_force = st.config;
 	sh->looked = true;
 }

@@ -12,7 +12,10 @@
  *	completeness, state machine safety, monotonic term / vote / commit /
  *	applied, commit without a durable majority, vote or acknowledgement
  *	before it is durable, recovery of something else than was written,
- *	linearizability, exactly one of three outcomes, no operation twice.
+ *	linearizability, exactly one of three outcomes, no operation twice;
+ *	of configurations: one change at a time, voters only by a joint one,
+ *	none before an entry of the leader's own term is committed, in force
+ *	from the moment it is written until it is replaced.
  */
 #ifndef TESTS_SIM_CHECK_H
 #define TESTS_SIM_CHECK_H
@@ -48,6 +51,17 @@ void check_read_done(
 void check_not_applied(struct sim *, struct op *);
 
 uint64_t check_committed(const struct sim *); /* known anywhere */
+/* The servers have their ids: what they are told to begin with. */
+void check_bootstrap(struct sim *);
+/* The committed configuration (0), and those that stand behind it in the log
+ * of some server, in no order; NULL: no more. */
+const struct raft_config *check_config(const struct sim *, unsigned n);
+/* Was it ever in a committed configuration? */
+bool check_was_member(const struct sim *, unsigned server);
+bool config_has(const struct raft_config *, uint64_t id);
+/* A majority of each of its sets of voters is among these. */
+bool config_majority(
+    const struct sim *, const struct raft_config *, uint32_t servers);
 /* All of these servers have applied everything and agree. */
 bool check_converged(struct sim *, uint32_t servers);
 /* The value of a key as of now: the operation that last set it, 0 none. */

@@ -11,6 +11,7 @@
 
 #include "raftctl/frame.h"
 #include "raftctl/wire.h"
+#include "tests/sim/admin.h"
 #include "tests/sim/check.h"
 #include "tests/sim/server.h"
 
@@ -123,8 +124,14 @@ encode(struct sim *sim, const struct op *op, struct mp_buf *b)
 	frame_put_request(b, (uint32_t)op->id, method[op->kind]);
 	switch (op->kind) {
 	case OP_GET:
-		mp_put_array(b, 1);
+		mp_put_array(b, 2);
 		mp_put_bin(b, key, len);
+		mp_put_map(b, 1);
+		/* Without a draw, so that no other one moves. */
+		mp_put_kv_str(b, "read",
+		    op->id * 7919 % 1000003 < sim->conf.lease_ppm
+			? "lease"
+			: "linearizable");
 		break;
 	case OP_DELETE:
 		/* The second key never exists: it names the operation. */
@@ -290,14 +297,17 @@ choose_server(struct sim *sim, unsigned i)
 {
 	struct clients *cs = sim->clients;
 	struct client *c = &cs->client[i];
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned n = sim->server_count, tries = 0;
 	bool stay = prng_ppm(&cs->prng, (uint32_t)sim->conf.client_sticky_ppm);
 	unsigned pick = (unsigned)prng_below(&cs->prng, n);
 
 	if (c->server != SERVERLESS && stay &&
 	    (cs->servers & (1u << c->server)))
 		return;
-	while (!(cs->servers & (1u << pick)))
+	/* Of those that were ever started, one that is not gone for good. */
+	while (tries++ < n && (!(cs->servers & (1u << pick)) ||
+				  sim->server[pick]->starts == 0 ||
+				  sim->server[pick]->state == SERVER_GONE))
 		pick = (pick + 1) % n;
 	if (pick == c->server)
 		return;
@@ -577,6 +587,11 @@ on_reply(struct sim *sim, const struct event *ev)
 	struct frame frame;
 	struct op *op;
 
+	if (ev->who == OPERATOR) {
+		admin_answer(sim, p.data, p.len);
+		free(p.data);
+		return;
+	}
 	if (c->epoch != p.epoch || c->server != p.server) {
 		free(p.data);
 		return; /* nobody is there any more */

@@ -216,7 +216,7 @@ check_not_applied(struct sim *sim, struct op *op)
 bool
 check_converged(struct sim *sim, uint32_t servers)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		struct server *s = sim->server[i];
 		struct raft_status st;
 		struct fsm_digest d;

@@ -38,7 +38,7 @@ durable_majority(struct sim *sim, const struct raft_config *config,
 		if (voters > 0 && have * 2 <= voters)
 			return false;
 	}
-	return true;
+	return config->count > 0;
 }
 
 /* Index i is committed for the first time anywhere. */
@@ -63,6 +63,7 @@ commit_new(
 	/* The first entry is the same everywhere, made by each server from its
 	 * command line: committed by being bootstrapped. */
 	if (i > 1 && i == st->commit &&
+	    !durable_majority(sim, &shadow_of(s)->in_force, i, term, 0) &&
 	    !durable_majority(sim, &st->config, i, term, 0)) {
 		sim_fail(sim,
 		    "s%u commits %" PRIu64 " of term %" PRIu64
@@ -70,6 +71,7 @@ commit_new(
 		    s->number + 1, i, term);
 		return;
 	}
+	configs_committed(sim, i, e);
 	model_apply(c->model, i, e != NULL ? e->payload : NULL,
 	    e != NULL ? e->len : 0, &r);
 	op = clients_op(sim, e != NULL ? e->op : 0);
@@ -203,13 +205,18 @@ look_contact(struct server *s, const struct raft_status *st)
 	struct sim *sim = s->sim;
 	struct shadow *sh = shadow_of(s);
 	uint64_t limit = sim->conf.election_us * SIM_US * 3;
-	unsigned heard = 1;
+	uint32_t heard = 1u << s->number;
 
-	if (st->role != RAFT_LEADER || sim->now - sh->leader_since < limit)
+	/* Who does not know yet how late it is cannot know this either. */
+	if (st->role != RAFT_LEADER || s->stale_ns != 0 ||
+	    sim->now - sh->leader_since < limit)
 		return;
-	for (unsigned i = 0; i < sim->conf.servers; i++)
-		heard += i != s->number && sim->now - sh->heard[i] < limit;
-	if (heard * 2 <= sim->conf.servers)
+	for (unsigned i = 0; i < sim->server_count; i++)
+		if (sim->now - sh->heard[i] < limit)
+			heard |= 1u << i;
+	/* A leader may be no voter any more, and then leads until that is
+	 * committed. */
+	if (!config_majority(sim, &st->config, heard))
 		sim_fail(sim,
 		    "s%u leads term %" PRIu64
 		    " and has heard no majority for three election timeouts",
@@ -230,6 +237,9 @@ look_log(
 	struct shadow *sh = shadow_of(s);
 	uint64_t stop;
 
+	/* More than it could hand over; the rest is looked at then. */
+	if (host_fills(s->host))
+		return;
 	if (st->last != sh->log.last) {
 		/* All that the core has was handed to storage in this turn at
 		 * the latest, and a log never ends before what it wrote. */
@@ -336,6 +346,8 @@ check_turn(struct server *s)
 	look_hard(s, &st);
 	look_log(s, core, &st);
 	if (!sim->failed)
+		configs_look(s, &st);
+	if (!sim->failed)
 		look_leader(s, core, &st);
 	if (!sim->failed)
 		look_contact(s, &st);
@@ -345,5 +357,6 @@ check_turn(struct server *s)
 		look_digest(s, applied, digest);
 	sh->hard = st.hard;
 	sh->role = st.role;
+	sh->in_force = st.config;
 	sim_trace(sim, prng_mix(st.last, st.commit) ^ st.hard.term);
 }

@@ -67,14 +67,20 @@ nemesis_steps(const struct sim *sim)
 static struct server *
 any_server(struct sim *sim, struct prng *p)
 {
-	return sim->server[prng_below(p, sim->conf.servers)];
+	unsigned n = sim->server_count, i = (unsigned)prng_below(p, n);
+
+	/* Those that were never started have nothing to lose. */
+	for (unsigned tries = 0; tries < n && sim->server[i]->starts == 0;
+	     tries++)
+		i = (i + 1) % n;
+	return sim->server[i];
 }
 
 /* One that is up, or NULL. */
 static struct server *
 any_up(struct sim *sim, struct prng *p)
 {
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned n = sim->server_count;
 	unsigned first = (unsigned)prng_below(p, n);
 
 	for (unsigned i = 0; i < n; i++)
@@ -86,7 +92,7 @@ any_up(struct sim *sim, struct prng *p)
 static struct server *
 any_victim(struct sim *sim, struct prng *p)
 {
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned n = (unsigned)sim->conf.servers; /* no other is one */
 	unsigned first = (unsigned)prng_below(p, n);
 
 	for (unsigned i = 0; i < n; i++)
@@ -123,7 +129,7 @@ static void
 crash_all(struct sim *sim, struct prng *p, bool power)
 {
 	mark(MARK_CRASH_ALL);
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (server_up(sim->server[i]))
 			crash(sim, sim->server[i], p, power,
 			    power && prng_ppm(p, 500000));
@@ -178,7 +184,7 @@ static void
 graph(struct sim *sim, bool (*keep)(unsigned, unsigned, const unsigned *),
     const unsigned *arg)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		for (unsigned k = 0; k < i; k++)
 			if (!keep(i, k, arg))
 				cut_both(sim, i, k);
@@ -216,38 +222,46 @@ keep_ring(unsigned i, unsigned k, const unsigned *arg)
 static void
 shuffle(struct sim *sim, struct prng *p, unsigned *place)
 {
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned who[SIM_SERVERS_MAX], n = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		place[i] = i;
-	for (unsigned i = n; i > 1; i--) {
-		unsigned k = (unsigned)prng_below(p, i), t = place[k];
+	for (unsigned i = 0; i < sim->server_count; i++) {
+		struct server *s = sim->server[i];
 
-		place[k] = place[i - 1];
-		place[i - 1] = t;
+		place[i] = 3 * SIM_SERVERS_MAX + 2 * i; /* stands aside */
+		if (s->starts > 0 && s->state != SERVER_GONE)
+			who[n++] = i;
 	}
-	place[SIM_SERVERS_MAX] = n;
+	for (unsigned i = n; i > 1; i--) {
+		unsigned k = (unsigned)prng_below(p, i), t = who[k];
+
+		who[k] = who[i - 1];
+		who[i - 1] = t;
+	}
+	for (unsigned i = 0; i < n; i++)
+		place[who[i]] = i;
+	place[SIM_SERVERS_MAX] = n > 0 ? n : 1;
 }
 
 static void
 topology(struct sim *sim, enum fault f, struct prng *p)
 {
 	unsigned arg[SIM_SERVERS_MAX + 1] = {0};
-	unsigned n = (unsigned)sim->conf.servers;
+	unsigned n = sim->server_count;
 
 	if (prng_ppm(p, 500000))
 		net_heal(sim);
 	switch (f) {
 	case FAULT_PARTITION:
 		for (unsigned i = 0; i < n; i++)
-			arg[i] = (unsigned)prng_below(p, 2 + n / 4);
+			arg[i] =
+			    (unsigned)prng_below(p, 2 + sim->conf.servers / 4);
 		graph(sim, keep_groups, arg);
 		mark(MARK_PARTITION);
 		break;
 	case FAULT_BRIDGE:
 		for (unsigned i = 0; i < n; i++)
 			arg[i] = (unsigned)prng_below(p, 2);
-		arg[prng_below(p, n)] = 2;
+		arg[any_server(sim, p)->number] = 2;
 		graph(sim, keep_bridge, arg);
 		mark(MARK_BRIDGE);
 		break;
@@ -270,7 +284,7 @@ isolate(struct sim *sim, struct server *s, struct prng *p)
 {
 	if (s == NULL)
 		return;
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (i != s->number)
 			cut_both(sim, i, s->number);
 	mark(MARK_ISOLATED);
@@ -284,7 +298,7 @@ one_way(struct sim *sim, struct prng *p)
 	bool out = prng_ppm(p, 500000), all = prng_ppm(p, 500000);
 	unsigned other = any_server(sim, p)->number;
 
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (all || i == other)
 			net_cut(sim, out ? s : i, out ? i : s, true);
 	mark(MARK_ONE_WAY);
@@ -311,8 +325,8 @@ pair_fault(struct sim *sim, enum fault f, struct prng *p)
 			net_reset(sim, b, a);
 		break;
 	default:
-		for (unsigned i = 0; i < sim->conf.servers; i++)
-			for (unsigned k = 0; k < sim->conf.servers; k++)
+		for (unsigned i = 0; i < sim->server_count; i++)
+			for (unsigned k = 0; k < sim->server_count; k++)
 				net_garbage(sim, i, k);
 		break;
 	}
@@ -415,7 +429,12 @@ clock_fault(struct sim *sim, enum fault f, struct prng *p)
 	mark(MARK_CLOCK);
 	switch (f) {
 	case FAULT_CLOCK_JUMP:
-		server_clock_jump(s, length(sim, p));
+		/* A clock that jumps is beyond any bound on its drift; what
+		 * a sound clock shows instead is that time passed. */
+		if (sim->conf.lease_drift_ppm != 0)
+			server_pause(s, length(sim, p));
+		else
+			server_clock_jump(s, length(sim, p));
 		break;
 	case FAULT_CLOCK_DRIFT:
 		server_clock_drift(s,
@@ -593,7 +612,7 @@ heal_server(struct sim *sim, struct server *s, uint32_t quorum)
 	s->midwrite = 0;
 	s->recovery_crash = 0;
 	server_resume(s);
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		if (!(quorum & (1u << i)))
 			continue;
 		net_cut(sim, s->number, i, false);
@@ -605,33 +624,67 @@ heal_server(struct sim *sim, struct server *s, uint32_t quorum)
 		server_start_in(s, prng_below(&s->crash_prng, SIM_MS));
 }
 
+/*
+ * Who must be live from now on: enough for a majority of the committed
+ * configuration, and of each that stands behind it in some log and may yet
+ * come into force.  With a change under way all of their members: which of
+ * them get a vote is for the leader to say.
+ */
+static bool
+suffices(struct sim *sim, uint32_t quorum)
+{
+	const struct raft_config *c;
+
+	for (unsigned i = 0; (c = check_config(sim, i)) != NULL; i++)
+		if (!config_majority(sim, c, quorum))
+			return false;
+	return true;
+}
+
+static uint32_t
+members_of_all(struct sim *sim)
+{
+	const struct raft_config *c;
+	uint32_t who = 0;
+
+	for (unsigned i = 0; (c = check_config(sim, i)) != NULL; i++)
+		for (unsigned k = 0; k < sim->server_count; k++)
+			if (config_has(c, sim->server[k]->id))
+				who |= 1u << k;
+	return who;
+}
+
+static bool
+can_be_live(const struct server *s)
+{
+	return !s->damaged && s->state != SERVER_HALTED &&
+	       s->state != SERVER_GONE && s->starts > 0;
+}
+
 uint32_t
 nemesis_heal_quorum(struct sim *sim)
 {
-	unsigned n = (unsigned)sim->conf.servers, count = 0;
 	struct prng p;
-	uint32_t quorum = 0;
+	uint32_t quorum = 0, members = members_of_all(sim);
 	bool with_all;
 
 	prng_init(&p, sim->options.seed, PRNG_LIVENESS);
 	sim->nemesis->stopped = true;
 	net_calm(sim);
-	with_all = prng_ppm(&p, 300000);
-	for (unsigned tries = 0; tries < 1000 && count <= n / 2; tries++) {
+	with_all = prng_ppm(&p, 300000) || sim->conf.spares > 0;
+	for (unsigned tries = 0; tries < 1000 && !suffices(sim, quorum);
+	     tries++) {
 		struct server *s = any_server(sim, &p);
 
-		if (quorum & (1u << s->number) || s->damaged ||
-		    s->state == SERVER_HALTED)
-			continue;
-		quorum |= 1u << s->number;
-		count++;
+		if (can_be_live(s) && (members & (1u << s->number)))
+			quorum |= 1u << s->number;
 	}
-	for (unsigned i = 0; with_all && i < n; i++)
-		if (!sim->server[i]->damaged)
-			quorum |= 1u << i;
-	if (count <= n / 2)
+	if (!suffices(sim, quorum))
 		return 0; /* beyond the promises: nothing must be live */
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; with_all && i < sim->server_count; i++)
+		if (can_be_live(sim->server[i]) && (members & (1u << i)))
+			quorum |= 1u << i;
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (quorum & (1u << i))
 			heal_server(sim, sim->server[i], quorum);
 	return quorum;

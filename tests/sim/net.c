@@ -34,6 +34,7 @@ struct link {
 	bool dial_queued;
 	bool deliver_queued;
 	bool cut;
+	bool closing; /* by the dialler: ends behind what is on its way */
 	uint64_t clogged_until;
 	struct segment *seg; /* ring */
 	size_t head, count, cap;
@@ -52,6 +53,7 @@ struct datagram {
 struct net {
 	struct prng prng;
 	struct link link[SIM_SERVERS_MAX][SIM_SERVERS_MAX];
+	uint32_t wanted[SIM_SERVERS_MAX]; /* whom each one dials */
 	bool calm;
 	struct datagram *slot;
 	uint32_t *free_slot;
@@ -136,7 +138,8 @@ link_key(const struct link *l)
 static void
 dial_in(struct sim *sim, struct link *l, uint64_t wait)
 {
-	if (l->dial_queued || l->from == l->to)
+	if (l->dial_queued || l->from == l->to ||
+	    !(sim->net->wanted[l->from] & (1u << l->to)))
 		return;
 	l->dial_queued = true;
 	sim_at(sim, wait, EV_LINK_DIAL, l->from, link_key(l), 0);
@@ -232,11 +235,12 @@ on_dial(struct sim *sim, struct link *l)
 {
 	struct server *from = sim->server[l->from], *to = sim->server[l->to];
 	struct host_hello hello = {0};
-	char refused[128];
 	const char *why;
+	char cause[128];
 
 	l->dial_queued = false;
-	if (to == NULL || !server_up(from) || from->stopping || l->from_up)
+	if (!server_up(from) || from->stopping || l->from_up ||
+	    !(sim->net->wanted[l->from] & (1u << l->to)))
 		return;
 	if (!reachable(sim, l)) {
 		dial_in(sim, l, dial_wait(sim));
@@ -246,13 +250,11 @@ on_dial(struct sim *sim, struct link *l)
 	host_hello_self(from->host, to->id, &hello);
 	why = host_hello_judge(to->host, &hello, server_time(to));
 	if (why != NULL) {
-		/* As the answer has it, in raftd/peer.c. */
-		(void)snprintf(
-		    refused, sizeof(refused), "refused: %.100s", why);
-		why = refused;
+		snprintf(cause, sizeof(cause), "refused: %s", why);
 	} else {
 		host_hello_self(to->host, from->id, &hello);
 		why = host_hello_judge(from->host, &hello, server_time(from));
+		snprintf(cause, sizeof(cause), "%s", why != NULL ? why : "");
 	}
 	server_wake(to);
 	server_wake(from);
@@ -260,13 +262,16 @@ on_dial(struct sim *sim, struct link *l)
 		sim_say(
 		    sim, "s%u -> s%u refused: %s", l->from + 1, l->to + 1, why);
 		mark(MARK_HELLO_REFUSED);
-		host_link_failed(from->host, to->id, why);
+		if (from->removed)
+			mark(MARK_REMOVED_ASKS);
+		host_link_failed(from->host, to->id, cause);
 		dial_in(sim, l, sim->conf.election_us * SIM_US / 4);
 		return;
 	}
 	l->gen++;
 	l->alive = l->from_up = l->to_up = true;
 	l->last_at = 0;
+	l->closing = false;
 	link_empty(l);
 	frame_reader_release(&l->reader);
 	frame_reader_init(&l->reader, WIRE_FRAME_LEN_MAX);
@@ -275,10 +280,39 @@ on_dial(struct sim *sim, struct link *l)
 	host_link_up(from->host, to->id);
 }
 
+/* Closed by its dialler, whose host need not be told. */
+static void
+link_close(struct sim *sim, struct link *l)
+{
+	uint64_t wait = l->last_at > sim->now ? l->last_at - sim->now : 0;
+
+	l->from_up = false;
+	if (!l->alive || l->closing)
+		return;
+	l->closing = true;
+	sim_at(sim, wait + 1, EV_LINK_BROKEN, l->from, link_key(l), l->gen);
+}
+
+void
+net_wanted(struct sim *sim, unsigned number, uint32_t wanted)
+{
+	sim->net->wanted[number] = wanted;
+	if (!server_up(sim->server[number]))
+		return;
+	for (unsigned i = 0; i < sim->server_count; i++) {
+		struct link *l = link_of(sim, number, i);
+
+		if (!(wanted & (1u << i)))
+			link_close(sim, l);
+		else if (!l->from_up)
+			dial_in(sim, l, delay(sim));
+	}
+}
+
 void
 net_server_up(struct sim *sim, unsigned number)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (i != number)
 			dial_in(sim, link_of(sim, number, i), delay(sim));
 }
@@ -286,7 +320,7 @@ net_server_up(struct sim *sim, unsigned number)
 void
 net_server_down(struct sim *sim, unsigned number, bool power)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		struct link *out = link_of(sim, number, i);
 		struct link *in = link_of(sim, i, number);
 
@@ -604,6 +638,9 @@ net_event(struct sim *sim, const struct event *ev)
 	} else if (ev->what == EV_DELIVER) {
 		on_deliver(sim, l, ev);
 	} else if (ev->what == EV_LINK_BROKEN && l->gen == ev->b &&
+		   l->closing) {
+		link_break(sim, l, false);
+	} else if (ev->what == EV_LINK_BROKEN && l->gen == ev->b &&
 		   (l->cut || link_of(sim, l->to, l->from)->cut)) {
 		link_break(sim, l, true);
 	}
@@ -643,19 +680,26 @@ net_cut(struct sim *sim, unsigned from, unsigned to, bool cut)
 	    back->from, link_key(back), back->gen);
 }
 
+/* What waits is not to wait for the end of the clogging. */
+static void
+unclog(struct sim *sim, struct link *l)
+{
+	if (l->clogged_until <= sim->now)
+		return;
+	l->clogged_until = 0;
+	l->deliver_queued = false;
+	deliver_at(sim, l, sim->now + delay(sim));
+}
+
 void
 net_heal(struct sim *sim)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
-		for (unsigned k = 0; k < sim->conf.servers; k++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
+		for (unsigned k = 0; k < sim->server_count; k++) {
 			struct link *l = link_of(sim, i, k);
 
 			net_cut(sim, i, k, false);
-			if (l->clogged_until > sim->now) {
-				l->clogged_until = 0;
-				l->deliver_queued = false;
-				deliver_at(sim, l, sim->now + delay(sim));
-			}
+			unclog(sim, l);
 		}
 	}
 }
@@ -663,6 +707,10 @@ net_heal(struct sim *sim)
 void
 net_clog(struct sim *sim, unsigned from, unsigned to, uint64_t length)
 {
+	if (length == 0) {
+		unclog(sim, link_of(sim, from, to));
+		return;
+	}
 	mark(MARK_NET_CLOGGED);
 	link_of(sim, from, to)->clogged_until = sim->now + length;
 }

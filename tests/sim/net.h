@@ -47,4 +47,7 @@ void net_garbage(struct sim *, unsigned from, unsigned to);
 void net_calm(struct sim *);
 bool net_is_cut(struct sim *, unsigned from, unsigned to);
 
+/* Whom this server dials from now on, by number. */
+void net_wanted(struct sim *, unsigned number, uint32_t wanted);
+
 #endif

@@ -23,12 +23,14 @@ enum prng_stream {
 	PRNG_SWARM = 1,
 	PRNG_NEMESIS,
 	PRNG_LIVENESS,
+	PRNG_OPERATOR,
 	PRNG_NET = 100,
 	PRNG_DISK = 200,
 	PRNG_STORE = 300,
 	PRNG_CLIENT = 400,
 	PRNG_CRASH = 500,
 	PRNG_CLOCK = 600,
+	PRNG_READS = 700,
 };
 
 void prng_init(struct prng *, uint64_t seed, uint64_t stream);

@@ -63,6 +63,7 @@ server_clock_drift(struct server *s, int64_t ppm)
 /* ---- what the host asks for --------------------------------------------- */
 
 static void batch_start(struct server *);
+static void on_turn(struct server *);
 static void turns_forget(struct server *);
 
 static void
@@ -70,7 +71,7 @@ env_store_submit(void *ctx, struct store_job *job)
 {
 	struct server *s = ctx;
 
-	if (job->kind == STORE_WRITE)
+	if (job->kind == STORE_WRITE && !job->again)
 		check_submitted(s, job);
 	if (++s->jobs_out > STORE_JOBS_MAX)
 		mark(MARK_STORE_CROWDED);
@@ -101,9 +102,16 @@ env_peer_backlog(void *ctx, uint64_t peer)
 static void
 env_peers_changed(void *ctx, const struct host_member *members, unsigned count)
 {
-	(void)ctx;
-	(void)members;
-	(void)count;
+	struct server *s = ctx;
+	uint32_t wanted = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct server *to = server_by_id(s->sim, members[i].id);
+
+		if (to != NULL)
+			wanted |= 1u << to->number;
+	}
+	net_wanted(s->sim, s->number, wanted);
 }
 
 static void
@@ -115,13 +123,21 @@ env_client_send(
 	clients_reply(s->sim, s->number, client, pieces, count);
 }
 
+static uint64_t
+env_clock(void *ctx)
+{
+	const struct server *s = ctx;
+
+	return server_time(s).mono_ns;
+}
+
 static void
 env_log(void *ctx, enum host_log_level level, const char *fields)
 {
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
-	if (strncmp(fields, "event=damaged_log", 17) != 0)
+	if (strncmp(fields, "event=damaged_", 14) != 0)
 		return;
 	mark(MARK_DAMAGE_FOUND);
 	if (!s->damaged && !s->untrusted)
@@ -330,7 +346,7 @@ server_status(const struct server *s, struct raft_status *st)
 struct server *
 server_by_id(struct sim *sim, uint64_t id)
 {
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if (sim->server[i]->id == id)
 			return sim->server[i];
 	return NULL;
@@ -343,7 +359,7 @@ server_leader(struct sim *sim)
 	struct raft_status st;
 	uint64_t term = 0;
 
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		struct server *s = sim->server[i];
 
 		if (!server_status(s, &st) || st.role != RAFT_LEADER ||
@@ -364,7 +380,7 @@ draw_id(struct sim *sim, unsigned number)
 		return number + 1;
 	/* Ids of any size, and their order says nothing. */
 	prng_init(&p, sim->options.seed, PRNG_CLOCK + 50 + number);
-	return (prng_next(&p) >> prng_below(&p, 60)) * SIM_SERVERS_MAX +
+	return (prng_next(&p) >> (6 + prng_below(&p, 50))) * SIM_SERVERS_MAX +
 	       number + 1;
 }
 
@@ -415,13 +431,26 @@ options_fill(const struct server *s, struct host_options *o)
 	    .append_entries_max = (uint32_t)c->append_entries_max,
 	    .wal_segment_size = (uint32_t)c->segment_size,
 	    .snapshot_entries = c->snapshot_entries,
+	    .lease_drift_ppm = (uint32_t)c->lease_drift_ppm,
+	    .follower_reads = c->forward_reads != 0 ? FOLLOWER_READS_FORWARD
+						    : FOLLOWER_READS_LOCAL,
 	    .cluster = "sim",
-	    .bootstrap_count = (unsigned)c->servers,
 	};
 	snprintf(o->name, sizeof(o->name), "s%u", s->number + 1);
 	snprintf(o->address, sizeof(o->address), "peer%u:1", s->number + 1);
 	snprintf(
 	    o->client[0], sizeof(o->client[0]), "client%u:1", s->number + 1);
+	if (s->number >= c->servers) {
+		/* It joins: any of those that might add it. */
+		o->join_count = sim->server_count < HOST_MEMBERS_MAX
+				    ? sim->server_count
+				    : HOST_MEMBERS_MAX;
+		for (unsigned i = 0; i < o->join_count; i++)
+			snprintf(
+			    o->join[i], sizeof(o->join[i]), "peer%u:1", i + 1);
+		return;
+	}
+	o->bootstrap_count = (unsigned)c->servers;
 	for (unsigned i = 0; i < c->servers; i++) {
 		o->bootstrap[i].id = sim->server[i]->id;
 		snprintf(o->bootstrap[i].address,
@@ -468,6 +497,7 @@ server_start(struct server *s)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
+	    .clock = env_clock,
 	    .log = env_log,
 	    .snapshot_start = env_snapshot_start,
 	    .fatal = env_fatal,
@@ -586,7 +616,10 @@ stopped(struct server *s)
 	simdisk_crash(s->disk, false);
 	net_server_down(sim, s->number, false);
 	clients_server_down(sim, s->number, false);
-	server_start_in(s, restart_wait(s));
+	if (s->leaving)
+		s->state = SERVER_GONE;
+	else
+		server_start_in(s, restart_wait(s));
 }
 
 void
@@ -606,6 +639,11 @@ server_pause(struct server *s, uint64_t length)
 	if (s->state != SERVER_UP)
 		return;
 	mark(MARK_PAUSE);
+	/* Now and then right behind the look at the clock with which a turn
+	 * begins. */
+	if (s->paused_until == 0 && s->sim->conf.lease_drift_ppm != 0 &&
+	    prng_ppm(&s->crash_prng, 500000))
+		s->stale_ns = server_time(s).mono_ns;
 	if (s->paused_until < s->sim->now + length)
 		s->paused_until = s->sim->now + length;
 	events_add(&s->sim->events, s->paused_until, EV_RESUME,
@@ -633,8 +671,17 @@ void
 server_resume(struct server *s)
 {
 	size_t n = s->parked_count;
+	bool mid_turn = s->stale_ns != 0 && s->state == SERVER_UP;
 
 	s->paused_until = 0;
+	if (mid_turn) {
+		mark(MARK_PAUSE_MID_TURN);
+		on_turn(s);
+		/* It may have died of it, and took that road twice. */
+		if (s->state != SERVER_UP)
+			return;
+	}
+	s->stale_ns = 0;
 	s->parked_count = 0;
 	for (size_t i = 0; i < n; i++)
 		events_add(&s->sim->events, s->sim->now, s->parked[i].what,
@@ -701,6 +748,20 @@ server_wake(struct server *s)
 		turn_in(s, s->sim->conf.turn_us * SIM_US);
 }
 
+/* A server that was removed ends, as raftd does; or whoever runs it lets it
+ * ask for ever (raft-bugs 17). */
+static void
+was_removed(struct server *s)
+{
+	if (!s->removed)
+		mark(MARK_REMOVED_LEARNS);
+	s->removed = true;
+	if (s->sim->conf.removed_stay == 0) {
+		s->leaving = true;
+		server_stop(s);
+	}
+}
+
 static void
 on_turn(struct server *s)
 {
@@ -708,10 +769,13 @@ on_turn(struct server *s)
 	struct host_time t = server_time(s);
 	uint64_t deadline, wait;
 
+	if (s->stale_ns != 0)
+		t.mono_ns = s->stale_ns;
 	s->turn_soon = false;
 	s->turn_token++;
 	deadline = host_turn(s->host, t);
 	check_turn(s);
+	s->stale_ns = 0;
 	if (s->fatal != 0) {
 		s->fatal_count++;
 		mark(MARK_FATAL);
@@ -726,6 +790,8 @@ on_turn(struct server *s)
 		server_start_in(s, restart_wait(s));
 		return;
 	}
+	if (host_removed(s->host))
+		was_removed(s);
 	if (s->stopping && (host_drained(s->host) || sim->now >= s->stop_by)) {
 		stopped(s);
 		return;
@@ -738,6 +804,7 @@ on_turn(struct server *s)
 		s->timer_at = UINT64_MAX;
 		return;
 	}
+	t = server_time(s);
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /

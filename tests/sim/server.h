@@ -46,9 +46,12 @@ struct server {
 	uint64_t timer_at, timer_queued, timer_token;
 	uint64_t start_token;
 	uint64_t paused_until; /* 0: it runs */
-	struct event *parked;  /* while it is paused */
+	uint64_t stale_ns;    /* the time as of which its next turn is; 0 now */
+	struct event *parked; /* while it is paused */
 	size_t parked_count, parked_cap;
 	bool stopping;
+	bool removed;	  /* knows that it is no member any more */
+	bool leaving;	  /* ends for good when it stops */
 	uint64_t stop_by; /* patience of whoever stops it */
 	/* storage */
 	struct store_queue waiting;

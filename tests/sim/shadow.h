@@ -24,8 +24,9 @@ struct entry {
 	uint32_t len;
 	uint8_t kind;
 	uint64_t op;
-	uint8_t *payload;   /* kept until it is committed or the run ends */
-	struct entry *next; /* another term at this index */
+	uint8_t *payload; /* kept until it is committed or the run ends */
+	struct raft_config *config; /* of a RECORD_CONFIG */
+	struct entry *next;	    /* another term at this index */
 };
 
 /* The terms of a log, by index. */
@@ -47,7 +48,9 @@ struct pending {
 
 /* What is known of one server. */
 struct shadow {
-	struct terms log;     /* as its core has it */
+	struct terms log; /* as its core has it */
+	uint64_t *config; /* in it: indexes of configurations, ascending */
+	size_t config_count, config_cap;
 	struct terms durable; /* as its disk would give it back */
 	uint64_t durable_term, durable_vote;
 	uint64_t *votes; /* on disk at some time, by term */
@@ -57,6 +60,7 @@ struct shadow {
 	struct raft_hard hard;
 	uint64_t commit, applied;
 	enum raft_role role;
+	struct raft_config in_force; /* at the end of the turn before */
 	bool looked;
 	uint64_t
 	    heard[SIM_SERVERS_MAX]; /* simulated time of the last message */
@@ -76,6 +80,10 @@ struct checker {
 	uint64_t *leader; /* id, by term */
 	size_t leader_cap;
 	struct shadow shadow[SIM_SERVERS_MAX];
+	struct raft_config first;  /* entry 1, which no server is told */
+	struct raft_config config; /* committed, and where */
+	uint64_t config_index;
+	uint64_t member[SIM_SERVERS_MAX]; /* last index as one; 0 never */
 	struct model *model;
 	uint64_t floor; /* place of the latest complete operation */
 };
@@ -134,5 +142,16 @@ entry_find(struct checker *c, uint64_t index, uint64_t term)
 			return e;
 	return NULL;
 }
+
+/* configs.c */
+void configs_free(struct checker *);
+/* An entry stands in a server's log now, which is as long as that. */
+void configs_written(struct server *, uint64_t index, uint64_t term);
+/* The log was read back, or a snapshot took its place. */
+void configs_rebuild(struct server *);
+void configs_committed(struct sim *, uint64_t index, const struct entry *);
+void configs_look(struct server *, const struct raft_status *);
+struct raft_config *configs_read(
+    struct sim *, const uint8_t *payload, size_t len);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/admin.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
 #include "tests/sim/nemesis.h"
@@ -19,6 +20,7 @@
 #define LEADER_WITHIN 10
 #define ANSWERS_WITHIN 20
 #define CONVERGE_WITHIN 20
+#define ABREAST_ENTRIES 256
 #define EVENTS_MAX 400000000ull /* of one run: beyond, it is a storm */
 
 void *
@@ -98,12 +100,15 @@ sim_new(const struct swarm_options *options, unsigned verbose)
 	sim->options = *options;
 	sim->verbose = verbose;
 	swarm_draw(&sim->conf, options);
+	sim->server_count = (unsigned)(sim->conf.servers + sim->conf.spares);
 	events_init(&sim->events);
 	check_init(sim);
 	net_init(sim);
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		server_init(sim, i);
+	check_bootstrap(sim);
 	clients_init(sim);
+	admin_init(sim);
 	nemesis_init(sim);
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		server_start_in(sim->server[i],
@@ -118,9 +123,10 @@ sim_free(struct sim *sim)
 {
 	if (sim == NULL)
 		return;
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		server_free(sim->server[i]);
 	nemesis_free(sim->nemesis);
+	admin_free(sim->admin);
 	clients_free(sim->clients);
 	net_free(sim->net);
 	check_free(sim->checker);
@@ -144,15 +150,21 @@ connected(struct sim *sim, unsigned a, unsigned b)
 	return !net_is_cut(sim, a, b) && !net_is_cut(sim, b, a);
 }
 
-/* Those of the quorum that the leader can talk to; 0 if there is none. */
+/* Those of the quorum that are its members and that the leader can talk to; 0
+ * if there is none. */
 static uint32_t
 followers(struct sim *sim)
 {
 	struct server *leader = server_leader(sim);
+	struct raft_status st;
 	uint32_t who = 0;
 
-	for (unsigned i = 0; i < sim->conf.servers && leader != NULL; i++)
+	if (leader == NULL || !server_status(leader, &st))
+		return 0;
+
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if ((sim->quorum & (1u << i)) &&
+		    config_has(&st.config, sim->server[i]->id) &&
 		    connected(sim, i, leader->number))
 			who |= 1u << i;
 	return who;
@@ -167,21 +179,38 @@ has_ready_leader(struct sim *sim)
 {
 	struct server *leader = server_leader(sim);
 	struct raft_status st, mine;
-	unsigned follow = 0;
+	uint32_t follow = 0;
 
 	if (leader == NULL || !server_status(leader, &st) || !st.ready)
 		return false;
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		bool follows = server_status(sim->server[i], &mine) &&
 			       mine.hard.term == st.hard.term &&
 			       mine.leader == leader->id;
 
-		follow += follows;
+		if (follows)
+			follow |= 1u << i;
 		if ((sim->quorum & (1u << i)) &&
+		    config_has(&st.config, sim->server[i]->id) &&
 		    connected(sim, i, leader->number) && !follows)
 			return false;
 	}
-	return follow * 2 > sim->conf.servers && followers(sim) != 0;
+	return config_majority(sim, &st.config, follow) && followers(sim) != 0;
+}
+
+/* Those of them that are not far behind: who is may still converge, but to
+ * read there takes its time. */
+static uint32_t
+abreast(struct sim *sim, uint32_t who)
+{
+	struct raft_status st;
+	uint32_t near = 0;
+
+	for (unsigned i = 0; i < sim->server_count; i++)
+		if ((who & (1u << i)) && server_status(sim->server[i], &st) &&
+		    st.applied + ABREAST_ENTRIES >= check_committed(sim))
+			near |= 1u << i;
+	return near != 0 ? near : who;
 }
 
 static void
@@ -189,7 +218,7 @@ describe(struct sim *sim)
 {
 	struct raft_status st;
 
-	for (unsigned i = 0; i < sim->conf.servers; i++) {
+	for (unsigned i = 0; i < sim->server_count; i++) {
 		if (server_status(sim->server[i], &st))
 			sim_say(sim,
 			    "s%u %s term %" PRIu64 " vote %" PRIu64
@@ -211,6 +240,7 @@ phase_liveness(struct sim *sim)
 	if (sim->phase == PHASE_CHAOS) {
 		sim->phase = PHASE_LIVENESS;
 		clients_stop(sim);
+		admin_stop(sim);
 		sim->quorum = nemesis_heal_quorum(sim);
 		sim_say(sim, "healed quorum %#x", sim->quorum);
 		sim->phase_until = sim->now + elections(sim, LEADER_WITHIN);
@@ -222,7 +252,7 @@ phase_liveness(struct sim *sim)
 	} else if (has_ready_leader(sim)) {
 		mark(MARK_LIVE_LEADER);
 		sim->phase = PHASE_ANSWERS;
-		clients_resume(sim, followers(sim));
+		clients_resume(sim, abreast(sim, followers(sim)));
 		sim->phase_until = sim->now + elections(sim, ANSWERS_WITHIN);
 		sim_at(sim, elections(sim, ANSWERS_WITHIN / 2), EV_PHASE, 0,
 		    PHASE_ANSWERS, 0);
@@ -266,10 +296,19 @@ applied_by(struct sim *sim, uint32_t who)
 	struct raft_status st;
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < sim->conf.servers; i++)
+	for (unsigned i = 0; i < sim->server_count; i++)
 		if ((who & (1u << i)) && server_status(sim->server[i], &st))
 			sum += st.applied;
 	return sum;
+}
+
+/* A joint configuration is left, by whoever leads. */
+static bool
+change_done(struct sim *sim)
+{
+	struct raft_status st;
+
+	return server_status(server_leader(sim), &st) && !st.config.joint;
 }
 
 static void
@@ -285,7 +324,8 @@ phase_converge(struct sim *sim)
 		sim->phase_until = sim->now + elections(sim, CONVERGE_WITHIN);
 	}
 
-	if (who != 0 && has_ready_leader(sim) && check_converged(sim, who)) {
+	if (who != 0 && has_ready_leader(sim) && change_done(sim) &&
+	    check_converged(sim, who)) {
 		mark(MARK_LIVE_CONVERGED);
 		sim->phase = PHASE_DONE;
 	} else if (sim->now > sim->phase_until) {
@@ -328,6 +368,9 @@ dispatch(struct sim *sim, const struct event *ev)
 	case EV_CLIENT_REPLY:
 	case EV_CLIENT_LATE:
 		clients_event(sim, ev);
+		break;
+	case EV_OPERATOR:
+		admin_event(sim, ev);
 		break;
 	case EV_NEMESIS:
 	case EV_UNDO:

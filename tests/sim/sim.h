@@ -11,7 +11,7 @@
  * Who owns what: struct sim owns all of it.  A file of the simulator changes
  * only its own part: net.c the links, server.c the servers, client.c clients
  * and operations, check.c the shadow of logs and the model, nemesis.c the
- * plan of faults.
+ * plan of faults, admin.c the changes of members.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -50,6 +50,7 @@ enum what {
 	EV_CLIENT_CALL,	 /* request reaches its server; a: operation */
 	EV_CLIENT_REPLY, /* a: slot of the message */
 	EV_CLIENT_LATE,	 /* who: client: has its operation been too long? */
+	EV_OPERATOR,	 /* next change of members; a: token */
 	EV_NEMESIS,	 /* next step */
 	EV_UNDO,	 /* who, a, b: the nemesis' own */
 	EV_PHASE,	 /* a: enum phase */
@@ -68,6 +69,7 @@ struct net;
 struct clients;
 struct checker;
 struct nemesis;
+struct admin;
 
 struct sim {
 	struct swarm_options options;
@@ -78,12 +80,13 @@ struct sim {
 	uint64_t converged;   /* entries applied, the most seen */
 	uint64_t phase_until; /* the phase's time limit */
 	uint32_t quorum;      /* servers that must be live, PHASE_LIVENESS on */
-	unsigned server_count; /* conf.servers, and a clone may follow */
+	unsigned server_count; /* conf.servers, and those that may join */
 	struct server *server[SIM_SERVERS_MAX];
 	struct net *net;
 	struct clients *clients;
 	struct checker *checker;
 	struct nemesis *nemesis;
+	struct admin *admin;
 	uint64_t trace; /* hash of all that happened */
 	uint64_t event_count;
 	unsigned verbose; /* 1 events, 2 messages too */

@@ -150,6 +150,9 @@ draw_cluster(struct swarm *s, struct prng *p)
 	s->ids = prng_below(p, 4) == 0;
 	s->victims = prng_below(p, 1u << 31);
 	s->snapshot_entries = ONE_OF(p, 0, 20, 100, 500);
+	s->spares = ONE_OF(p, 0, 0, 2, 5, 7);
+	s->operator_ms = s->spares > 0 ? magnitude(p, 200, 5000) : 0;
+	s->removed_stay = prng_below(p, 2);
 }
 
 static void
@@ -206,6 +209,24 @@ draw_faults(struct swarm *s, struct prng *p, enum profile profile)
 }
 
 /*
+ * Leases in half of the runs, from a stream of their own so that the seeds
+ * that are kept stay what they are.  The bound is the drift that the clocks
+ * have, or a little more; beyond the promises no lease is of any use.
+ */
+static void
+draw_reads(struct swarm *s, const struct swarm_options *o)
+{
+	struct prng p;
+
+	prng_init(&p, o->seed, PRNG_READS);
+	s->forward_reads = prng_below(&p, 4) == 0;
+	if (o->profile != PROFILE_NORMAL || prng_below(&p, 2) == 0)
+		return;
+	s->lease_drift_ppm = s->drift_ppm + ONE_OF(&p, 1, 100, 20000);
+	s->lease_ppm = ONE_OF(&p, 300000, 1000000);
+}
+
+/*
  * Each restart reads the whole log, so many restarts of a long log would eat
  * the time of many other seeds: a busy nemesis has a shorter run, and one
  * run has operations in the tens of thousands at most.
@@ -233,6 +254,7 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_network(s, &p);
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
+	draw_reads(s, o);
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
@@ -244,8 +266,10 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	s->faults &= ~o->without;
 	if (s->servers < 1)
 		s->servers = 1;
-	if (s->servers > SIM_SERVERS_MAX - 1)
-		s->servers = SIM_SERVERS_MAX - 1;
+	if (s->servers > SIM_SERVERS_MAX / 2)
+		s->servers = SIM_SERVERS_MAX / 2;
+	if (s->spares > SIM_SERVERS_MAX / 2)
+		s->spares = SIM_SERVERS_MAX / 2;
 	if (s->clients > SIM_CLIENTS_MAX)
 		s->clients = SIM_CLIENTS_MAX;
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SIM_SERVERS_MAX 8
+#define SIM_SERVERS_MAX 16
 #define SIM_CLIENTS_MAX 32
 #define SWARM_OVERRIDES_MAX 128
 #define SWARM_DROPS_MAX 4096

@@ -226,13 +226,17 @@ core_ack(struct core *c, uint64_t from, uint64_t term, uint64_t match)
 	core_message(c, m);
 }
 
-/* Up to the candidacy: term, vote and all. */
+/* Up to the candidacy: term, vote and all.  The hard state it has is durable:
+ * without that it would not stand for another term. */
 static inline void
 core_candidate(struct core *c)
 {
-	struct raft_status s;
+	struct raft_status s = core_status(c);
+	struct raft_event ev = {.type = RAFT_EV_PERSISTED};
 	uint64_t i;
 
+	ev.u.persisted.hard = s.hard;
+	core_step(c, ev);
 	core_tick(c, 2 * ELECTION_NS);
 	s = core_status(c);
 	for (i = 2; s.role == RAFT_PRECANDIDATE; i++) {

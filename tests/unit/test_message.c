@@ -58,6 +58,7 @@ START_TEST(test_every_message_survives_the_way)
 			m.u.append_reply.hint_term = 4;
 			m.u.append_reply.last = 5;
 			m.u.append_reply.round = (uint64_t)1 << 60;
+			m.u.append_reply.promise_ns = 500000000;
 			break;
 		case RAFT_HEARTBEAT:
 			m.u.heartbeat.commit = 8;
@@ -66,6 +67,7 @@ START_TEST(test_every_message_survives_the_way)
 		case RAFT_HEARTBEAT_REPLY:
 			m.u.heartbeat_reply.round = 9;
 			m.u.heartbeat_reply.last = 8;
+			m.u.heartbeat_reply.promise_ns = 7;
 			break;
 		case RAFT_READ_INDEX:
 		case RAFT_READ_INDEX_REPLY:

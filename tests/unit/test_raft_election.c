@@ -47,6 +47,27 @@ START_TEST(test_start_asks_sooner_than_a_timeout)
 }
 END_TEST
 
+/* A disk that hangs: one term is waited for, however often it is tried. */
+START_TEST(test_terms_do_not_run_ahead_of_the_disk)
+{
+	uint64_t term;
+
+	core_start(&c);
+	core_candidate(&c);
+	term = core_status(&c).hard.term;
+	for (int i = 0; i < 4; i++) {
+		core_tick(&c, 2 * ELECTION_NS);
+		ck_assert_int_eq(core_status(&c).role, RAFT_PRECANDIDATE);
+		core_reply(&c, RAFT_PREVOTE_REPLY, 2, term, term + 1, true);
+		core_reply(&c, RAFT_PREVOTE_REPLY, 3, term, term + 1, true);
+		ck_assert_uint_eq(core_status(&c).hard.term, term);
+	}
+	core_persist(&c);
+	ck_assert_int_eq(core_status(&c).role, RAFT_CANDIDATE);
+	ck_assert_uint_eq(core_status(&c).hard.term, term + 1);
+}
+END_TEST
+
 START_TEST(test_start_alone_does_not_wait)
 {
 	core_stop(&c);
@@ -618,6 +639,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_quiet_before_the_timeout);
 	tcase_add_test(t, test_start_asks_sooner_than_a_timeout);
+	tcase_add_test(t, test_terms_do_not_run_ahead_of_the_disk);
 	tcase_add_test(t, test_start_alone_does_not_wait);
 	tcase_add_test(t, test_timeout_begins_with_prevotes_in_the_same_term);
 	tcase_add_test(t, test_candidacy_waits_for_the_disk);

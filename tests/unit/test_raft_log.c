@@ -924,6 +924,7 @@ START_TEST(test_invited_follower_campaigns_without_prevote)
 
 	core_start(&c);
 	core_heartbeat(&c, 2, 1, 0);
+	core_persist(&c);
 	core_message(&c, m);
 	ck_assert_int_eq(core_status(&c).role, RAFT_CANDIDATE);
 	ck_assert(core_sent(&c, RAFT_VOTE, 0)->u.vote.transfer);

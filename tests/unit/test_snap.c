@@ -185,6 +185,28 @@ START_TEST(test_every_cut_and_addition_is_found)
 }
 END_TEST
 
+/* Each part has its own checksum; that they belong together is the hash's. */
+START_TEST(test_parts_of_two_are_no_snapshot)
+{
+	struct mem_file *a, *b;
+	struct errtext et = {""};
+	uint32_t header;
+	int used = 0;
+
+	state_len = 900;
+	save(3, 77, NULL);
+	save(3, 78, NULL);
+	a = &mem->file[0];
+	b = &mem->file[1];
+	ck_assert_uint_eq(a->size, b->size);
+	header = get_le32(a->data + 12);
+	memcpy(a->data + header, b->data + header, a->size - header);
+	ck_assert_int_eq(
+	    snap_load(&disk, PATH, use, &used, NULL, NULL, &et), -EBADMSG);
+	ck_assert_int_eq(used, 0);
+}
+END_TEST
+
 START_TEST(test_newer_format_is_refused_by_name)
 {
 	struct errtext et = {""};
@@ -307,6 +329,7 @@ main(void)
 	tcase_add_test(t, test_empty_state_is_a_snapshot);
 	tcase_add_test(t, test_every_flipped_bit_is_found);
 	tcase_add_test(t, test_every_cut_and_addition_is_found);
+	tcase_add_test(t, test_parts_of_two_are_no_snapshot);
 	tcase_add_test(t, test_newer_format_is_refused_by_name);
 	tcase_add_test(t, test_list_is_newest_first_and_knows_its_names);
 	tcase_add_test(t, test_full_disk_leaves_what_was);

@@ -111,6 +111,43 @@ START_TEST(test_failed_sync_fails_all_writes)
 }
 END_TEST
 
+/* raft-bugs 67: what is refused is not lost, and nothing overtakes it. */
+START_TEST(test_refused_writes_wait_their_turn)
+{
+	struct store_job retry = {.kind = STORE_RETRY}, *r = &retry;
+	int refused = 0;
+	uint64_t i = 1;
+
+	mem->space_left = 0;
+	while (refused == 0) {
+		for (int k = 0; k < JOBS; k++)
+			write_job(k, i + 2 * (uint64_t)k);
+		store_run(wal, jobs, 1);
+		store_run(wal, jobs + 1, JOBS - 1);
+		for (int k = 0; k < JOBS; k++) {
+			ck_assert(job[k].error == 0 || job[k].error == -ENOSPC);
+			/* From the first one on, all. */
+			ck_assert(refused == 0 || job[k].error != 0);
+			refused += job[k].error != 0;
+			i += job[k].error == 0 ? 2 : 0;
+		}
+	}
+	ck_assert(job[JOBS - 1].is_short);
+	store_run(wal, &r, 1);
+	ck_assert_int_eq(retry.error, -ENOSPC);
+	mem->space_left = UINT64_MAX;
+	store_run(wal, jobs + JOBS - 1, 1);
+	ck_assert_int_eq(job[JOBS - 1].error, -ENOSPC);
+	store_run(wal, &r, 1);
+	ck_assert_int_eq(retry.error, 0);
+	for (int k = JOBS - refused; k < JOBS; k++) {
+		store_run(wal, jobs + k, 1);
+		ck_assert_int_eq(job[k].error, 0);
+		ck_assert(!job[k].is_short);
+	}
+}
+END_TEST
+
 START_TEST(test_failed_write_fails_those_before_it_too)
 {
 	struct blob *out = malloc(sizeof(*out) + 4096);
@@ -143,6 +180,7 @@ main(void)
 	tcase_add_test(t, test_writes_share_a_batch_and_a_sync);
 	tcase_add_test(t, test_read_sees_the_writes_before_it);
 	tcase_add_test(t, test_failed_sync_fails_all_writes);
+	tcase_add_test(t, test_refused_writes_wait_their_turn);
 	tcase_add_test(t, test_failed_write_fails_those_before_it_too);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -236,7 +236,14 @@ START_TEST(test_full_disk_is_not_final)
 	ck_assert_uint_gt(i, 5);
 	ck_assert_int_eq(wal_sync(wal), 0);
 	ck_assert_int_eq(wal_prepare(wal), -ENOSPC);
+	ck_assert(wal_is_short(wal));
+	/* Nothing overtakes what was refused. */
+	ck_assert_int_eq(put(1, RECORD_STATE, 0, 1, 8), -ENOSPC);
+	ck_assert_int_eq(wal_retry(wal), -ENOSPC);
 	mem->space_left = UINT64_MAX;
+	ck_assert_int_eq(put(1, RECORD_COMMAND, i, 1, 5000), -ENOSPC);
+	ck_assert_int_eq(wal_retry(wal), 0);
+	ck_assert(!wal_is_short(wal));
 	ck_assert_int_eq(put(1, RECORD_COMMAND, i, 1, 5000), 0);
 	ck_assert_int_eq(wal_sync(wal), 0);
 	wal_close(wal);
@@ -254,11 +261,64 @@ START_TEST(test_prepare_makes_the_next_segment_in_steps)
 		ck_assert_int_lt(++steps, 1000);
 	ck_assert_int_eq(more, 0);
 	ck_assert_ptr_nonnull(mem_find(mem, "wal/0000000000000002.wal"));
-	/* Now the disk may be full: seven of these fit into a segment. */
+	/* Now the disk may be full: seven of these fit into a segment, five
+	 * if a quarter of it is not theirs. */
 	mem->space_left = 0;
-	for (uint64_t i = 1; i <= 14; i++)
+	for (uint64_t i = 1; i <= 12; i++)
 		ck_assert_int_eq(put(1, RECORD_COMMAND, i, 1, 5000), 0);
-	ck_assert_int_eq(put(1, RECORD_COMMAND, 15, 1, 5000), -ENOSPC);
+	ck_assert_int_eq(put(1, RECORD_COMMAND, 13, 1, 5000), -ENOSPC);
+}
+END_TEST
+
+/* Of a full disk one is told early, and what is kept back is for votes. */
+START_TEST(test_reserve_is_not_for_entries)
+{
+	uint64_t i = 0, told_at = 0;
+	int votes = 0;
+
+	mem->space_left = 0;
+	while (i < 5) {
+		ck_assert_int_eq(put(1, RECORD_COMMAND, ++i, 1, 5000), 0);
+		if (told_at == 0 && wal_is_short(wal))
+			told_at = i;
+	}
+	ck_assert_uint_gt(told_at, 2);
+	ck_assert_uint_lt(told_at, 5);
+	while (put(1, RECORD_STATE, 0, (uint64_t)votes + 2, 8) == 0)
+		votes++;
+	ck_assert_int_ge(votes, 4);
+	ck_assert_int_eq(wal_sync(wal), 0);
+	wal_close(wal);
+	open_with(NULL, NULL);
+	ck_assert_uint_eq(group(1)->last, i);
+	ck_assert_uint_eq(group(1)->term, (uint64_t)votes + 1);
+}
+END_TEST
+
+/* A few kilobytes are enough for a vote. */
+START_TEST(test_last_resort_is_a_small_segment)
+{
+	uint64_t term = 0;
+
+	wal_close(wal);
+	mem_free(mem);
+	mem = mem_new();
+	disk = mem_disk(mem);
+	wal = NULL;
+	const struct wal_options opt = {
+	    .segment_size = 1 << 20, .server_id = 1};
+	struct errtext et = {""};
+
+	ck_assert_int_eq(
+	    wal_open(&disk, &opt, NULL, NULL, &wal, &report, &et), 0);
+	mem->space_left = WAL_SEGMENT_SIZE_MIN;
+	for (int i = 0; i < 260; i++)
+		ck_assert_int_eq(put(1, RECORD_STATE, 0, ++term, 8), 0);
+	ck_assert(wal_is_short(wal));
+	ck_assert_int_eq(wal_sync(wal), 0);
+	wal_close(wal);
+	open_with(NULL, NULL);
+	ck_assert_uint_eq(group(1)->term, term);
 }
 END_TEST
 
@@ -528,6 +588,8 @@ main(void)
 	tcase_add_test(t, test_failed_write_is_final);
 	tcase_add_test(t, test_full_disk_is_not_final);
 	tcase_add_test(t, test_prepare_makes_the_next_segment_in_steps);
+	tcase_add_test(t, test_reserve_is_not_for_entries);
+	tcase_add_test(t, test_last_resort_is_a_small_segment);
 	tcase_add_test(t, test_large_batch_gets_room);
 	tcase_add_test(t, test_marks_do_not_pile_up);
 	tcase_add_test(t, test_batches_of_another_use_do_not_count);
