@@ -12,6 +12,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/watchers.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -399,8 +400,9 @@ new_group(struct host *h)
 	g->host = h;
 	g->id = HOST_GROUP_DEFAULT;
 	g->ops = &kv_ops;
+	g->watchers = watchers_new();
 	g->snap = calloc(1, sizeof(*g->snap));
-	if (g->snap == NULL)
+	if (g->snap == NULL || g->watchers == NULL)
 		return -ENOMEM;
 	/* None, until the log names one: a server that joins begins so. */
 	g->config_count = 1;

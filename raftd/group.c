@@ -8,6 +8,7 @@
 
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
@@ -741,6 +742,7 @@ group_free(struct group *g)
 		free(m);
 	}
 	feed_release(g);
+	watchers_free(g->watchers);
 	if (g->fsm != NULL)
 		g->ops->free(g->fsm);
 	tail_release(&g->tail);

@@ -13,9 +13,11 @@
  *	hello.c	    the handshake of peers
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
+ *	watchers.c  watchers.h: changes to those who want to be told
  *	quarantine.c  servers that came back with an empty or an old directory
  *	status.c    what can be looked at
  *	strain.c    strain.h: a disk that is full or slow
+ *	mend.c	    mend.h: rot that was found while it runs
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
@@ -92,13 +94,15 @@ STAILQ_HEAD(held_queue, held_msg);
 
 /* Old entries on their way to a peer that is far behind. */
 struct catchup {
-	uint64_t peer; /* 0: unused */
-	bool reading;  /* a job is out */
+	uint64_t peer;	   /* 0: unused */
+	bool reading;	   /* a job is out */
+	uint64_t retry_ns; /* it failed: not before */
 	uint64_t from, last;
 	struct blob *blob; /* whole records, NULL: none */
 };
 
 struct snapshots; /* snapshot.h */
+struct watchers;  /* watchers.h */
 
 /* The change of members that this server, leading, carries out. */
 struct change_state {
@@ -121,6 +125,7 @@ struct transfer_state {
 struct group {
 	struct host *host;
 	struct snapshots *snap;
+	struct watchers *watchers;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
@@ -198,6 +203,16 @@ struct strain {
 	uint64_t handed_ns; /* no handover before */
 };
 
+/* mend.h */
+struct mend {
+	uint64_t segment; /* up to this one they may have rotted, 0 none */
+	bool rolling;	  /* a job begins another segment */
+	bool rolled;
+	uint64_t need; /* a snapshot of so much will do */
+	uint64_t next_ns;
+	uint64_t rounds, found; /* of scrubs, by them */
+};
+
 struct host {
 	struct host_options opt;
 	struct host_env env;
@@ -226,6 +241,7 @@ struct host {
 	unsigned jobs_out;
 	size_t bytes_out;
 	struct strain strain;
+	struct mend mend;
 	uint64_t fsync_ns[FSYNC_SAMPLES];
 	uint64_t fsync_count;
 	/* memory that every turn uses again */

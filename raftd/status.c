@@ -195,8 +195,8 @@ status_put(struct group *g, struct mp_buf *b)
 	if (h->opt.no_joint)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
-	mp_put_kv_bool(b, "quarantined", g->untrusted);
 	mp_put_kv_str(b, "disk", strain_name(h));
+	mp_put_kv_bool(b, "quarantined", g->untrusted);
 	mp_put_str(b, "snapshots");
 	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);
@@ -316,7 +316,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 10);
+	mp_put_array(b, n + 12);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -333,6 +333,10 @@ discover_put(struct mp_buf *b)
 	    "dry_run, mode, until}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
+	put_method(b, "watch", "key, {options}",
+	    "an id, and from then on watch.event for each change; options "
+	    "prefix, since, prev, progress");
+	put_method(b, "watch.cancel", "id", "no more events under this id");
 	put_method(b, "rpc.discover", "", "this list");
 }
 

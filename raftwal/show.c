@@ -221,6 +221,12 @@ value_json(struct mp_cur *c, enum show_encoding how)
 	}
 }
 
+json_t *
+show_value(struct mp_cur *c, enum show_encoding how)
+{
+	return value_json(c, how);
+}
+
 /* ---- operations -------------------------------------------------------- */
 
 struct command {

@@ -63,10 +63,10 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return chunk_ack_read(frame, &ack) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "removed"))
 		return n;
-	if (mp_span_eq(frame->method, "trust"))
-		return trust_read(frame, &t) == 0 ? n : 0;
 	if (mp_span_eq(frame->method, "space"))
 		return space_read(frame, &g, &full) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "trust"))
+		return trust_read(frame, &t) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;
