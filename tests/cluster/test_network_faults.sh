@@ -142,6 +142,34 @@ ok "the servers have new connections" wait_for 10 are_new
 ok "and are healthy" raftctl -t 10s wait healthy
 must_fail "--reset is of heal" 64 faults list --reset
 
+# Addresses that are not of a lab, as of machines that somebody needs.
+mkdir "$T/outside"
+cp "$RAFT_LAB/lab" "$T/outside"
+printf '%s\t192.0.2.%s:7000\tunix:/none\n' 1 1 2 2 3 3 >"$T/outside/addresses"
+must_fail "what is outside a lab is refused" 77 \
+    faults --lab "$T/outside" isolate 1
+like "in one line, which tells how" "$(cat "$T/err")" "*192.0.2.1*--really*"
+is "one line" "$(wc -l <"$T/err")" 1
+ok "and nothing is active" faults --lab "$T/outside" list
+ok "if it is meant it is done" faults --really --lab "$T/outside" isolate 1
+ok "by rules for it" sh -c 'iptables -S | grep -q -e "-s 192.0.2.1"'
+ok "and healed" faults --really --lab "$T/outside" heal
+is "without a trace" "$(iptables -S | grep -c 192.0.2)" 0
+
+# Who is not root is told so, in one line.
+if setpriv --reuid 65534 --regid 65534 --clear-groups true 2>/dev/null; then
+	cp -r "$T/outside" "$T/nobody"
+	sed -i 's/192\.0\.2/127.9.9/' "$T/nobody/addresses"
+	chmod 711 "$T"
+	chown -R 65534:65534 "$T/nobody"
+	must_fail "without root" 77 setpriv --reuid 65534 --regid 65534 \
+	    --clear-groups "$build/bin/faults" --lab "$T/nobody" isolate 1
+	like "the network is not to be broken" "$(cat "$T/err")" \
+	    "faults: network faults need root, or a lab inside unshare -Urn"
+else
+	skip "without root" "no setpriv"
+fi
+
 # An isolated leader leads no more, and writes go on without it.
 old=$(leader)
 faults isolate "$old" >/dev/null
