@@ -146,7 +146,7 @@ clock_apply(struct scene *s, struct fault *f, struct errtext *et)
 	if (ret < 0)
 		return errtext(et, ret, "cannot write '%s'", path);
 	end_server(f->target, f->target_start);
-	return raftlab_do(&s->lab, "start", f->server, et);
+	return raftlab_do(s, "start", f->server, et);
 }
 
 int

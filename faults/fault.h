@@ -155,7 +155,7 @@ const char *cpu_mechanism(void);
 void find_program(const char *name, char path[PATH_MAX]);
 /* raftlab COMMAND ID. */
 int raftlab_do(
-    const struct lab *, const char *command, unsigned id, struct errtext *);
+    const struct scene *, const char *command, unsigned id, struct errtext *);
 /*
  * Fork a process that keeps a fault up.  It is journalled before it does
  * anything; body runs in it and does not return to us.

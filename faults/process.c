@@ -15,6 +15,7 @@
 #include "faults/spawn.h"
 
 #define GONE_MAX_MS 10000
+#define RAFTLAB_FD 9 /* as raftlab knows it */
 #define CGROUP_CPU "/sys/fs/cgroup/cpu"
 #define CGROUP_PERIOD_US 20000
 #define DUTY_PERIOD_US 20000
@@ -42,14 +43,17 @@ find_program(const char *name, char path[PATH_MAX])
 	(void)snprintf(path, PATH_MAX, "%s", name);
 }
 
+/*
+ * It holds the lock under a number that it closes for the server it starts:
+ * if we are killed, whoever comes next waits for it, and not for the server.
+ */
 int
 raftlab_do(
-    const struct lab *lab, const char *command, unsigned id, struct errtext *et)
+    const struct scene *s, const char *command, unsigned id, struct errtext *et)
 {
 	char path[PATH_MAX], number[16];
-	const char *argv[] = {path, "-d", lab->dir, command, number, NULL};
-	/* the lock stays here: the server outlives us */
-	struct spawn with = {.hold_fd = -1};
+	const char *argv[] = {path, "-d", s->lab.dir, command, number, NULL};
+	struct spawn with = {.hold_fd = s->lock_fd, .hold_as = RAFTLAB_FD};
 
 	find_program("raftlab", path);
 	(void)snprintf(number, sizeof(number), "%u", id);
@@ -152,7 +156,7 @@ start_undo(struct scene *s, struct fault *f, struct errtext *et)
 	if (!f->here || !s->lab.same_boot ||
 	    lab_pid(&s->lab, f->server, &pid, &start) == 0)
 		return 0;
-	return raftlab_do(&s->lab, "start", f->server, et);
+	return raftlab_do(s, "start", f->server, et);
 }
 
 /* ---- pause ------------------------------------------------------------- */

@@ -70,8 +70,12 @@ become(const struct spawn *s, const char *const argv[], int in, int out)
 		out = open("/dev/null", O_WRONLY);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(126);
-	if (s->hold_fd >= 0)
+	if (s->hold_fd >= 0 && s->hold_as > 0 && s->hold_as != s->hold_fd) {
+		if (dup2(s->hold_fd, s->hold_as) < 0)
+			_exit(126);
+	} else if (s->hold_fd >= 0) {
 		(void)fcntl(s->hold_fd, F_SETFD, 0);
+	}
 	{
 		/* execvp() does not change what it is given */
 		union {

@@ -16,6 +16,7 @@ struct spawn {
 	const char *netns; /* name of a network namespace, NULL: ours */
 	const char *input; /* what it reads, NULL: nothing */
 	int hold_fd;	   /* stays open in it; -1: none */
+	int hold_as;	   /* under this number; 0: its own */
 	char *out;	   /* what it printed, both ways; NULL: dropped */
 	size_t out_size;
 };

@@ -12,11 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loadgen/bench_steps.h"
 #include "loadgen/commands.h"
 #include "loadgen/conditions.h"
 #include "loadgen/lab.h"
 #include "loadgen/run.h"
 #include "loadgen/writers.h"
+#include "raftctl/client.h"
 #include "raftctl/endpoint.h"
 
 #define SERVERS 3
@@ -24,12 +26,15 @@
 #define KILLS_MAX 10000
 #define WRITERS "4"
 #define ARGS_MAX 256
-#define FAILOVER_MS 30000 /* by then a put must have succeeded */
+#define PUT_MS 30000
+#define PUT_SILENT_MS 2000 /* where a server may be there and silent */
+#define FAILOVER_MS 30000  /* by then a put must have succeeded */
 #define NO_ENDPOINTS "unix:/of-a-cluster-of-its-own"
 
 struct bench {
 	const char *name;
 	unsigned servers, kills;
+	const char *fault; /* of faults[] */
 	struct lab_config lab_config;
 	struct run_options run;
 	struct lab lab;
@@ -66,10 +71,15 @@ usage(FILE *to)
 	    "usage: loadgen bench steady [--servers N] [--dir DIR] "
 	    "[run's options] [-- raftd's options]\n"
 	    "       loadgen bench failover [--servers N] [--dir DIR] "
-	    "[--kills N] [options] [-- raftd's options]\n"
+	    "[--fault KIND] [--kills N] [options] [-- raftd's options]\n"
+	    "       loadgen bench snapshot|reconfigure [--servers N] "
+	    "[--dir DIR] [run's options] [-- raftd's options]\n"
 	    "  --servers N            servers of the cluster (3)\n"
 	    "  --dir DIR              scratch directory there (TMPDIR, /tmp)\n"
-	    "  --kills N              leaders to be killed (10)\n"
+	    "  --kills N              leaders to be hit (10)\n"
+	    "  --fault KIND           how: kill, pause, isolate, oneway, deaf "
+	    "or "
+	    "stall (kill)\n"
 	    "  --clients N            failover: clients that write (4)\n"
 	    "  --value-size SIZE      failover: bytes of a value (256)\n"
 	    "  --progress HOW         failover: text, json or none (text)\n"
@@ -119,6 +129,32 @@ is_failover(const struct bench *b)
 	return strcmp(b->name, "failover") == 0;
 }
 
+/* How a leader is hit, and what the lab needs for it. */
+static const struct {
+	const char *name, *lab_args[3];
+} fault_kinds[] = {{"kill", {NULL}}, {"pause", {NULL}},
+    {"isolate", {"--tcp", NULL}}, {"oneway", {"--tcp", NULL}},
+    {"deaf", {"--tcp", NULL}}, {"stall", {"--disk", "64M", NULL}}};
+
+/* -1, or the exit status. */
+static int
+choose_fault(struct bench *b, const char *name)
+{
+	size_t n = sizeof(fault_kinds) / sizeof(fault_kinds[0]), i = 0;
+
+	while (
+	    i < n && (name == NULL || strcmp(fault_kinds[i].name, name) != 0))
+		i++;
+	if (i == n) {
+		fprintf(stderr, "loadgen: --fault: not a kind of fault\n");
+		return EX_USAGE;
+	}
+	b->fault = fault_kinds[i].name;
+	memcpy(b->lab_config.raftlab_args, fault_kinds[i].lab_args,
+	    sizeof(fault_kinds[i].lab_args));
+	return -1;
+}
+
 /* An option that is ours: its words, or 0.  *status as in parse(). */
 static int
 own_option(struct bench *b, char **argv, int i, int argc, int *status)
@@ -139,6 +175,9 @@ own_option(struct bench *b, char **argv, int i, int argc, int *status)
 	} else if (is_failover(b) &&
 		   (n = matches(argv, i, argc, "--kills", &value)) > 0) {
 		*status = number("--kills", value, KILLS_MAX, &b->kills);
+	} else if (is_failover(b) &&
+		   (n = matches(argv, i, argc, "--fault", &value)) > 0) {
+		*status = choose_fault(b, value);
 	} else if (is_failover(b)) {
 		/* of run's options those that mean something here */
 		if (matches(argv, i, argc, "--clients", &value) == 0 &&
@@ -194,6 +233,7 @@ parse(struct bench *b, int argc, char **argv)
 	b->name = argv[1];
 	b->servers = SERVERS;
 	b->kills = KILLS;
+	b->fault = fault_kinds[0].name;
 	b->lab_config.parent = getenv("TMPDIR");
 	if (b->lab_config.parent == NULL || b->lab_config.parent[0] == '\0')
 		b->lab_config.parent = "/tmp";
@@ -316,22 +356,85 @@ static void
 progress(const struct bench *b, unsigned n, double ms, double all_ms)
 {
 	if (b->run.progress == RUN_TEXT)
-		fprintf(stderr, "kill %u of %u: %.1f ms, all clients %.1f ms\n",
-		    n, b->kills, ms, all_ms);
+		fprintf(stderr, "%s %u of %u: %.1f ms, all clients %.1f ms\n",
+		    b->fault, n, b->kills, ms, all_ms);
 	if (b->run.progress == RUN_JSON)
 		fprintf(stderr, "{\"kill\":%u,\"ms\":%.3f,\"all_ms\":%.3f}\n",
 		    n, ms, all_ms);
 }
 
+static int
+one_fault(struct bench *b, const char *kind, unsigned from, unsigned to)
+{
+	char a[16], c[16];
+	const char *const words[] = {strcmp(kind, "stall") == 0 ? "disk" : kind,
+	    strcmp(kind, "stall") == 0 ? "stall" : a,
+	    strcmp(kind, "stall") == 0 ? a
+	    : to != 0		       ? c
+				       : NULL,
+	    NULL};
+
+	(void)snprintf(a, sizeof(a), "%u", from);
+	(void)snprintf(c, sizeof(c), "%u", to);
+	return lab_faults(&b->lab, words);
+}
+
+/* oneway: what it sends is lost; deaf: what is sent to it. */
+static int
+hit(struct bench *b, unsigned leader)
+{
+	bool is_deaf = strcmp(b->fault, "deaf") == 0;
+	unsigned id;
+	int err = 0;
+
+	if (!is_deaf && strcmp(b->fault, "oneway") != 0)
+		return one_fault(b, b->fault, leader, 0);
+	for (id = 1; id <= b->servers && err == 0; id++)
+		if (id != leader)
+			err = one_fault(b, "oneway", is_deaf ? id : leader,
+			    is_deaf ? leader : id);
+	return err;
+}
+
+/* When it began; 0: not done. */
+static uint64_t
+begin_fault(struct bench *b, struct writers *w, unsigned leader)
+{
+	struct timespec ts;
+
+	writers_gap_begin(w);
+	if (strcmp(b->fault, "kill") == 0)
+		return lab_kill(&b->lab, leader);
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	if (hit(b, leader) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static int
+end_fault(struct bench *b, unsigned leader)
+{
+	static const char *const heal[] = {"heal", "--all", NULL};
+
+	if (strcmp(b->fault, "kill") == 0)
+		return lab_start_server(&b->lab, leader);
+	return lab_faults(&b->lab, heal);
+}
+
+struct lists {
+	json_t *failover, *all, *outage;
+};
+
 /* A negative number: not done. */
 static int
-kill_once(struct bench *b, struct writers *w, unsigned n, json_t *list,
-    json_t *all_list)
+hit_once(
+    struct bench *b, struct writers *w, unsigned n, const struct lists *lists)
 {
+	struct timespec ts;
 	uint64_t t, first, all;
 	double ms, all_ms;
 	unsigned id;
-	int err;
+	int err, healed;
 
 	/* servers and clients are all at work again */
 	if (lab_wait_healthy(&b->lab) < 0)
@@ -340,19 +443,27 @@ kill_once(struct bench *b, struct writers *w, unsigned n, json_t *list,
 	if (err < 0)
 		return err;
 	id = leader_id(b->lab.endpoints);
-	t = id != 0 ? lab_kill(&b->lab, id) : 0;
+	t = id != 0 ? begin_fault(b, w, id) : 0;
 	if (t == 0)
 		return -ESRCH;
-	writers_mark(w, t);
+	/* by now it is in force; what began before may have passed */
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	writers_mark(
+	    w, strcmp(b->fault, "kill") == 0
+		   ? t
+		   : (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec);
 	err = writers_await(w, FAILOVER_MS, &first, &all);
+	healed = end_fault(b, id);
 	if (err < 0)
 		return err;
 	ms = (double)(first - t) / 1e6;
 	all_ms = (double)(all - t) / 1e6;
-	json_array_append_new(list, json_real(ms));
-	json_array_append_new(all_list, json_real(all_ms));
+	json_array_append_new(lists->failover, json_real(ms));
+	json_array_append_new(lists->all, json_real(all_ms));
+	json_array_append_new(
+	    lists->outage, json_real((double)writers_gap_ns(w) / 1e6));
 	progress(b, n, ms, all_ms);
-	return lab_start_server(&b->lab, id);
+	return healed;
 }
 
 static int
@@ -405,33 +516,39 @@ failover_conditions(struct bench *b)
 static int
 failover(struct bench *b)
 {
-	json_t *list = json_array(), *all_list = json_array();
+	struct lists lists = {json_array(), json_array(), json_array()};
+	bool is_kill = strcmp(b->fault, "kill") == 0;
 	struct writers_count count;
 	struct writers *w;
 	struct errtext et;
 	unsigned n;
 	int err, failed = 0;
 
+	/* a server that is there and silent: a session lets others try again */
 	if (writers_new(b->lab.endpoints, b->run.clients, b->run.value_size,
+		is_kill ? PUT_MS : PUT_SILENT_MS, is_kill ? 0 : CLIENT_SESSION,
 		&stop, &w, &et) < 0) {
 		warnx("%s", et.text);
 		return EX_OSERR;
 	}
 	writers_mark(w, 1);
 	for (n = 1; n <= b->kills && failed == 0 && stop == 0; n++)
-		failed = kill_once(b, w, n, list, all_list);
+		failed = hit_once(b, w, n, &lists);
 	writers_end(w);
 	err = stop != 0 ? 0 : writers_check(w, &count, &et);
 	writers_free(w);
 	if (err < 0 || (failed < 0 && stop == 0)) {
 		warnx("%s", err < 0 ? et.text : strerror(-failed));
-		json_decref(list);
-		json_decref(all_list);
+		json_decref(lists.failover);
+		json_decref(lists.all);
+		json_decref(lists.outage);
 		return EX_UNAVAILABLE;
 	}
-	b->result = json_pack("{s:s,s:I,s:o,s:o,s:b}", "bench", b->name,
-	    "kills", (json_int_t)json_array_size(list), "failover_ms",
-	    summary(list), "all_clients_ms", summary(all_list), "interrupted",
+	b->result = json_pack("{s:s,s:s,s:I,s:o,s:o,s:o,s:b}", "bench", b->name,
+	    "fault", b->fault, "kills",
+	    (json_int_t)json_array_size(lists.failover), "failover_ms",
+	    summary(lists.failover), "all_clients_ms", summary(lists.all),
+	    "outage_ms", summary(lists.outage), "interrupted",
 	    (int)(stop != 0));
 	/* what was not read back is not known to be there */
 	if (b->result != NULL && stop == 0)
@@ -476,6 +593,8 @@ cmd_bench(int argc, char **argv)
 	struct errtext et;
 	int status, err;
 
+	if (argc > 1 && bench_steps_knows(argv[1]))
+		return bench_steps(argc, argv);
 	status = parse(&b, argc, argv);
 	if (status >= 0)
 		return status;

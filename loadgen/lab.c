@@ -18,6 +18,7 @@
 
 #include "loadgen/hist.h"
 
+#define LAB_WORDS_MAX 8
 #define ARGS_MAX 128
 #define FSYNC_BYTES 4096
 #define FSYNC_SPACE 65536
@@ -212,10 +213,17 @@ static int
 begin(struct lab *lab, const struct lab_config *c, int *out)
 {
 	char raftlab[PATH_MAX], raftctl[PATH_MAX], at[PATH_MAX + 8], n[16];
-	char *up[ARGS_MAX + 1] = {raftlab, (char[]){"up"}, (char[]){"-n"}, n,
-	    (char[]){"-d"}, at, (char[]){"--"}};
-	int control[2], pipe_out[2], i, k = 7;
+	char *up[ARGS_MAX + 1] = {
+	    raftlab, (char[]){"up"}, (char[]){"-n"}, n, (char[]){"-d"}, at};
+	char words[3][16];
+	int control[2], pipe_out[2], i, k = 6;
 
+	for (i = 0; i < 3 && c->raftlab_args[i] != NULL; i++) {
+		(void)snprintf(
+		    words[i], sizeof(words[i]), "%s", c->raftlab_args[i]);
+		up[k++] = words[i];
+	}
+	up[k++] = (char[]){"--"};
 	for (i = 0; c->raftd_args[i] != NULL; i++) {
 		if (k == ARGS_MAX)
 			return -E2BIG;
@@ -369,6 +377,53 @@ lab_start_server(struct lab *lab, unsigned id)
 	find_programs(raftlab, raftctl);
 	lab_place(lab, at);
 	(void)snprintf(n, sizeof(n), "%u", id);
+	return run_quietly(argv);
+}
+
+int
+lab_add(struct lab *lab)
+{
+	char raftlab[PATH_MAX], raftctl[PATH_MAX], at[PATH_MAX + 8];
+	char *argv[] = {raftlab, (char[]){"-d"}, at, (char[]){"add"}, NULL};
+
+	find_programs(raftlab, raftctl);
+	lab_place(lab, at);
+	return run_quietly(argv);
+}
+
+int
+lab_raftctl(struct lab *lab, const char *const words[])
+{
+	char raftlab[PATH_MAX], raftctl[PATH_MAX];
+	char *argv[16] = {raftctl, (char[]){"-s"}, lab->endpoints,
+	    (char[]){"-t"}, (char[]){"60s"}};
+	size_t n = 5;
+
+	find_programs(raftlab, raftctl);
+	while (*words != NULL && n < 15)
+		argv[n++] = (char *)(uintptr_t)*words++;
+	return run_quietly(argv);
+}
+
+int
+lab_faults(struct lab *lab, const char *const words[])
+{
+	char raftlab[PATH_MAX], raftctl[PATH_MAX], at[PATH_MAX + 8], *slash;
+	char copies[LAB_WORDS_MAX][32], faults[PATH_MAX];
+	char *argv[LAB_WORDS_MAX + 4] = {faults, (char[]){"--lab"}, at};
+	int n;
+
+	find_programs(raftlab, raftctl);
+	/* it stands where raftctl does */
+	slash = strrchr(raftctl, '/');
+	(void)snprintf(faults, sizeof(faults), "%.*s%s",
+	    slash != NULL ? (int)(slash - raftctl) + 1 : 0, raftctl, "faults");
+	lab_place(lab, at);
+	for (n = 0; n < LAB_WORDS_MAX && words[n] != NULL; n++) {
+		(void)snprintf(copies[n], sizeof(copies[n]), "%s", words[n]);
+		argv[3 + n] = copies[n];
+	}
+	argv[3 + n] = NULL;
 	return run_quietly(argv);
 }
 

@@ -22,7 +22,8 @@
 struct lab_config {
 	const char *parent; /* where the scratch directory is made */
 	unsigned servers;
-	char **raftd_args; /* NULL at the end */
+	char **raftd_args;	     /* NULL at the end */
+	const char *raftlab_args[3]; /* of up; NULL at the end */
 };
 
 struct lab {
@@ -43,6 +44,14 @@ int lab_stop(struct lab *);
  * 0 if it does not run. */
 uint64_t lab_kill(struct lab *, unsigned id);
 int lab_start_server(struct lab *, unsigned id);
+/* One more server, added to the cluster. */
+int lab_add(struct lab *);
+/* raftctl with these words, NULL at the end, within a minute; -ECHILD if it
+ * fails, which it says itself. */
+int lab_raftctl(struct lab *, const char *const words[]);
+/* faults(8) with these words, NULL at the end; -ECHILD if it fails, which it
+ * says itself. */
+int lab_faults(struct lab *, const char *const words[]);
 /* Until every server is up and has caught up. */
 int lab_wait_healthy(struct lab *);
 /* User and system time of all servers so far, in seconds. */

@@ -254,6 +254,19 @@ put_fault(const struct page *g, const json_t *f, double x1, double x2)
 	fputs("</g>\n", g->out);
 }
 
+/* In seconds of a run; false: it was at another time. */
+static bool
+window_of(
+    const json_t *f, double began, double end, double *since, double *until)
+{
+	*since = (number(f, "since") - began) / 1e3;
+	*until = json_is_number(json_object_get(f, "until"))
+		     ? (number(f, "until") - began) / 1e3
+		     : end;
+	*until = *until > end ? end : *until;
+	return *since < end && *until >= 0 && *until >= *since;
+}
+
 static void
 draw_faults(const struct page *g, const json_t *run)
 {
@@ -266,15 +279,75 @@ draw_faults(const struct page *g, const json_t *run)
 		return;
 	for (i = 0; i < g->report->fault_count; i++) {
 		f = g->report->fault[i];
-		since = (number(f, "since") - began) / 1e3;
-		until = json_is_number(json_object_get(f, "until"))
-			    ? (number(f, "until") - began) / 1e3
-			    : end;
-		until = until > end ? end : until;
-		if (since >= end || until < 0 || until < since)
+		if (!window_of(f, began, end, &since, &until))
 			continue;
 		put_fault(g, f, x_linear(since, max), x_linear(until, max));
 	}
+}
+
+/* Of the run's time without a write, what lies in the window; the longest
+ * that touches it counts as a whole. */
+static void
+put_outage(const struct page *g, const json_t *run, const json_t *f,
+    double since, double until)
+{
+	static const char *const keys[] = {"kind", "detail"};
+	double all = 0, longest = 0;
+	const json_t *o, *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(run, "outages"), i, o)
+	{
+		double from = number(o, "t"), ms = number(o, "ms");
+		double to = from + ms / 1e3;
+
+		if (from >= until || to <= since)
+			continue;
+		all +=
+		    (to < until ? to : until) - (from > since ? from : since);
+		longest = ms > longest ? ms : longest;
+	}
+	fputs("<tr>", g->out);
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		fputs("<td>", g->out);
+		v = json_object_get(f, keys[i]);
+		if (json_is_string(v))
+			html_cstr(g->out, json_string_value(v));
+		fputs("</td>", g->out);
+	}
+	fprintf(g->out,
+	    "<td>%.1f</td><td>%.1f</td><td%s>%.0f</td><td>%.0f</td></tr>\n",
+	    since, until - since, all > 0 ? " class=\"bad\"" : "", all * 1e3,
+	    longest);
+}
+
+/* A row for each fault of the run's time. */
+static void
+put_outages(const struct page *g, const json_t *run)
+{
+	double began = number(run, "began_ms"), since, until;
+	double end = number(run, "seconds");
+	bool any = false;
+	unsigned i;
+
+	if (began <= 0 || !json_is_array(json_object_get(run, "outages")))
+		return;
+	for (i = 0; i < g->report->fault_count; i++) {
+		const json_t *f = g->report->fault[i];
+
+		if (!window_of(f, began, end, &since, &until))
+			continue;
+		if (!any)
+			fputs("<div class=\"wide\"><table>\n<tr><th>fault</th>"
+			      "<th>of</th><th>from s</th><th>lasted s</th>"
+			      "<th>without a write, ms</th>"
+			      "<th>longest, ms</th></tr>\n",
+			    g->out);
+		any = true;
+		put_outage(g, run, f, since < 0 ? 0 : since, until);
+	}
+	if (any)
+		fputs("</table></div>\n", g->out);
 }
 
 /* ---- over time ---------------------------------------------------------- */
@@ -664,6 +737,7 @@ put_card(const struct page *g, const struct report_run *r)
 		draw_throughput(g, r->json);
 		draw_latency(g, r->json);
 		draw_histogram(g, r->json);
+		put_outages(g, r->json);
 	}
 	if (json_is_object(json_object_get(r->json, "failover_ms")))
 		draw_kills(g, r->json);

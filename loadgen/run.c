@@ -129,6 +129,9 @@ slot_end(struct run *r, struct run_slot *s, enum wire_status st, uint64_t now)
 		    now > s->start_ns ? now - s->start_ns : 0);
 	else if (s->measured)
 		tally_error(&r->tally, st);
+	if (st == WIRE_OK && s->measured && s->op.kind != WORK_GET &&
+	    s->op.kind != WORK_SCAN)
+		tally_write(&r->tally, (double)(now - r->begin_ns) / 1e9);
 	if (s->measured)
 		r->last_ns = now;
 	/* Its last operation may still be under way: it is somebody else. */
@@ -536,6 +539,9 @@ run_go(struct run *r, const volatile int *stop)
 	}
 	if (r->phase == RUN_MEASURE)
 		r->end_ns = now;
+	/* what began and did not end */
+	if (r->begin_ns != 0 && r->tally.last_write > 0 && r->opt->ops == 0)
+		tally_write(&r->tally, (double)(r->end_ns - r->begin_ns) / 1e9);
 	abandon(r, now);
 	if (r->tally.now.count > 0 || r->tally.now_errors > 0)
 		(void)tally_turn(&r->tally, (double)(now - r->begin_ns) / 1e9);

@@ -34,6 +34,16 @@ tally_ok(struct tally *t, enum work_op op, uint64_t latency_ns)
 }
 
 void
+tally_write(struct tally *t, double at)
+{
+	if (t->last_write > 0 && at - t->last_write >= TALLY_OUTAGE_S &&
+	    t->outage_count < TALLY_OUTAGES_MAX)
+		t->outages[t->outage_count++] =
+		    (struct tally_outage){t->last_write, at};
+	t->last_write = at;
+}
+
+void
 tally_error(struct tally *t, enum wire_status status)
 {
 	t->now_errors++;
@@ -146,6 +156,18 @@ intervals_json(const struct tally *t)
 }
 
 static json_t *
+outages_json(const struct tally *t)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < t->outage_count; i++)
+		json_array_append_new(
+		    a, json_pack("{s:f,s:f}", "t", t->outages[i].from, "ms",
+			   (t->outages[i].to - t->outages[i].from) * 1e3));
+	return a;
+}
+
+static json_t *
 histogram_json(const struct tally *t)
 {
 	struct hist_step steps[HIST_STEPS_MAX];
@@ -164,9 +186,10 @@ tally_json(const struct tally *t, double seconds)
 {
 	double rate = seconds > 0 ? (double)t->all.count / seconds : 0;
 
-	return json_pack("{s:I,s:f,s:f,s:o,s:I,s:o,s:o,s:o,s:o}", "ops",
+	return json_pack("{s:I,s:f,s:f,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "ops",
 	    (json_int_t)t->all.count, "seconds", seconds, "ops_per_s", rate,
 	    "errors", errors_json(t), "unknown", (json_int_t)t->unknown,
 	    "latency_ms", latency_json(&t->all), "by_op", by_op_json(t),
-	    "intervals", intervals_json(t), "histogram", histogram_json(t));
+	    "intervals", intervals_json(t), "histogram", histogram_json(t),
+	    "outages", outages_json(t));
 }

@@ -17,11 +17,18 @@
 #include "raftctl/wire.h"
 
 #define TALLY_INTERVALS_MAX 1000000u /* 11 days of seconds */
+#define TALLY_OUTAGES_MAX 1000u
+#define TALLY_OUTAGE_S 0.1 /* shorter ones are nothing to speak of */
 
 struct tally_interval {
 	double t; /* seconds since measuring began, at its end */
 	uint64_t ops, errors;
 	uint64_t p50_ns, p99_ns;
+};
+
+/* A time without a write that succeeded, in seconds. */
+struct tally_outage {
+	double from, to;
 };
 
 struct tally {
@@ -32,12 +39,17 @@ struct tally {
 	uint64_t now_errors;
 	struct tally_interval *intervals;
 	uint32_t interval_count, interval_cap;
+	double last_write;     /* 0: none yet, and then no outage */
+	uint32_t outage_count; /* later ones are not kept */
+	struct tally_outage outages[TALLY_OUTAGES_MAX];
 };
 
 void tally_init(struct tally *);
 void tally_release(struct tally *);
 
 void tally_ok(struct tally *, enum work_op, uint64_t latency_ns);
+/* A write was done at t seconds, or none any more by then. */
+void tally_write(struct tally *, double t);
 void tally_error(struct tally *, enum wire_status);
 /* An interval ends; NULL if nothing of it is kept for want of memory. */
 const struct tally_interval *tally_turn(struct tally *, double t);

@@ -32,11 +32,13 @@ struct writer {
 
 struct writers {
 	unsigned count;
-	uint32_t value_size;
+	uint32_t value_size, put_ms;
+	unsigned flags;
 	const volatile int *stop;
-	pthread_mutex_t lock; /* end, mark_ns, after_ns of all */
+	pthread_mutex_t lock; /* what follows, after_ns of all */
 	bool end;
 	uint64_t mark_ns;
+	uint64_t last_ok_ns, gap_ns; /* of all together */
 	struct writer writer[];
 };
 
@@ -99,6 +101,11 @@ ended_put(struct writer *w, enum wire_status st, uint64_t begun_ns)
 	if (st == WIRE_OK && w->after_ns == 0 && w->all->mark_ns != 0 &&
 	    begun_ns > w->all->mark_ns)
 		w->after_ns = now;
+	if (st == WIRE_OK && now > w->all->last_ok_ns) {
+		if (now - w->all->last_ok_ns > w->all->gap_ns)
+			w->all->gap_ns = now - w->all->last_ok_ns;
+		w->all->last_ok_ns = now;
+	}
 	go_on = !w->all->end;
 	(void)pthread_mutex_unlock(&w->all->lock);
 	if (st == WIRE_OK) {
@@ -142,13 +149,16 @@ write_on(void *ctx)
 		/* what was read back tells whose it is, if there is room */
 		memcpy(value, key, strlen(key) < len ? strlen(key) : len);
 		mp_buf_reset(&params);
-		mp_put_array(&params, 2);
+		mp_put_array(&params, w->all->flags != 0 ? 3 : 2);
 		mp_put_bin(&params, key, strlen(key));
 		mp_put_bin(&params, value, len);
+		if (w->all->flags != 0)
+			mp_put_map(&params, 0);
 		memset(&a, 0, sizeof(a));
 		begun = now_ns();
 		(void)client_sync_call(c, "put",
-		    mp_span(params.data, params.len), 0, WRITERS_PUT_MS, &a);
+		    mp_span(params.data, params.len), w->all->flags,
+		    w->all->put_ms, &a);
 		mp_buf_release(&a.result);
 	} while (ended_put(w, a.status, begun));
 	mp_buf_release(&params);
@@ -185,7 +195,8 @@ rotated(const char *endpoints, unsigned i)
 
 int
 writers_new(const char *endpoints, unsigned count, uint32_t value_size,
-    const volatile int *stop, struct writers **out, struct errtext *et)
+    uint32_t put_ms, unsigned flags, const volatile int *stop,
+    struct writers **out, struct errtext *et)
 {
 	struct writers *all =
 	    calloc(1, sizeof(*all) + count * sizeof(all->writer[0]));
@@ -196,6 +207,8 @@ writers_new(const char *endpoints, unsigned count, uint32_t value_size,
 		return errtext(et, -ENOMEM, "out of memory");
 	all->count = count;
 	all->value_size = value_size;
+	all->put_ms = put_ms;
+	all->flags = flags;
 	all->stop = stop;
 	(void)pthread_mutex_init(&all->lock, NULL);
 	for (i = 0; i < count; i++) {
@@ -224,6 +237,26 @@ writers_mark(struct writers *all, uint64_t t_ns)
 	for (i = 0; i < all->count; i++)
 		all->writer[i].after_ns = 0;
 	(void)pthread_mutex_unlock(&all->lock);
+}
+
+void
+writers_gap_begin(struct writers *all)
+{
+	(void)pthread_mutex_lock(&all->lock);
+	all->last_ok_ns = now_ns();
+	all->gap_ns = 0;
+	(void)pthread_mutex_unlock(&all->lock);
+}
+
+uint64_t
+writers_gap_ns(struct writers *all)
+{
+	uint64_t ns;
+
+	(void)pthread_mutex_lock(&all->lock);
+	ns = all->gap_ns;
+	(void)pthread_mutex_unlock(&all->lock);
+	return ns;
 }
 
 static bool
@@ -353,7 +386,7 @@ next_page(struct walk *k, bool *more, struct errtext *et)
 	if (k->after[0] != '\0')
 		mp_put_kv_bin(&b, "after", k->after, strlen(k->after));
 	(void)client_sync_call(k->client, "list", mp_span(b.data, b.len),
-	    CLIENT_READ, WRITERS_PUT_MS, &a);
+	    CLIENT_READ, WRITERS_READ_MS, &a);
 	mp_buf_release(&b);
 	if (a.status == WIRE_OK)
 		err = read_page(k, mp_span(a.result.data, a.result.len), more);

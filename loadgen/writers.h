@@ -14,7 +14,7 @@
 #include "raftctl/errtext.h"
 
 #define WRITERS_MAX 256
-#define WRITERS_PUT_MS 30000 /* a put is given up after this */
+#define WRITERS_READ_MS 30000 /* until all is read back */
 
 struct writers;
 
@@ -22,9 +22,11 @@ struct writers_count {
 	uint64_t acknowledged, unknown, errors, lost;
 };
 
-/* endpoints and stop are borrowed until writers_free(). */
+/* A put is given up after put_ms; flags are of client.h.  endpoints and stop
+ * are borrowed until writers_free(). */
 int writers_new(const char *endpoints, unsigned count, uint32_t value_size,
-    const volatile int *stop, struct writers **, struct errtext *);
+    uint32_t put_ms, unsigned flags, const volatile int *stop,
+    struct writers **, struct errtext *);
 /* A put counts as begun after t if it was; t is on CLOCK_MONOTONIC. */
 void writers_mark(struct writers *, uint64_t t_ns);
 /*
@@ -33,6 +35,9 @@ void writers_mark(struct writers *, uint64_t t_ns);
  */
 int writers_await(struct writers *, uint32_t timeout_ms, uint64_t *first_ns,
     uint64_t *all_ns);
+/* The longest time without an acknowledged put, from now on; and until now. */
+void writers_gap_begin(struct writers *);
+uint64_t writers_gap_ns(struct writers *);
 /* Ends the threads. */
 void writers_end(struct writers *);
 /* After writers_end(): reads everything back.  -EIO if that was not possible,

@@ -9,6 +9,7 @@
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -206,6 +207,8 @@ classify(struct request *r)
 	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
 	    {"snapshot", REQUEST_SNAPSHOT},
+	    {"watch", REQUEST_SUBSCRIBE},
+	    {"watch.cancel", REQUEST_UNSUBSCRIBE},
 	    {"compact", REQUEST_COMPACT},
 	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
 	    {"log.read", REQUEST_LOG_READ},
@@ -436,6 +439,10 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_DISCOVER:
 		dispatch_move(g, r, REQUEST_READY); /* at index 0 */
 		break;
+	case REQUEST_SUBSCRIBE:
+	case REQUEST_UNSUBSCRIBE:
+		watchers_request(g, r);
+		break;
 	case REQUEST_WATCH:
 	case REQUEST_AWAIT:
 		begin_watch(g, r);
@@ -583,30 +590,6 @@ refuse_waiting(struct group *g)
 	}
 }
 
-void
-dispatch_turn(struct group *g)
-{
-	struct host *h = g->host;
-	bool leads = g->st.role == RAFT_LEADER;
-
-	if (leads ||
-	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
-		g->served_ns = h->now.mono_ns;
-	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
-		return;
-	if (leads) {
-		lead(g);
-		return;
-	}
-	if (g->served_ns != h->now.mono_ns || g->removed) {
-		refuse_waiting(g);
-		return;
-	}
-	forward_all(g);
-	if (h->opt.follower_reads == FOLLOWER_READS_LOCAL)
-		group_read(g);
-}
-
 /* Whether a command may be sent once more although it may have been applied:
  * its session tells the state machine. */
 static bool
@@ -636,6 +619,56 @@ changes_state(const struct request *r)
 	       r->kind == REQUEST_TRANSFER;
 }
 
+static bool
+may_repeat(const struct request *r)
+{
+	return !changes_state(r) || has_session(r) || MUTANT(72);
+}
+
+/*
+ * Another one leads than whom it was sent to, whose answer may never come:
+ * it is paused, or only what it sends is lost.
+ */
+static void
+take_back(struct group *g)
+{
+	struct request *r, *tmp;
+
+	g->asked = g->st.leader;
+	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
+		if (r->sent_to == g->asked || !may_repeat(r))
+			continue;
+		r->doubt = r->kind == REQUEST_COMMAND;
+		dispatch_move(g, r, REQUEST_WAITING);
+	}
+}
+
+void
+dispatch_turn(struct group *g)
+{
+	struct host *h = g->host;
+	bool leads = g->st.role == RAFT_LEADER;
+
+	if (leads ||
+	    (g->st.leader != RAFT_NONE && host_is_linked(h, g->st.leader)))
+		g->served_ns = h->now.mono_ns;
+	if (g->st.leader != RAFT_NONE && g->st.leader != g->asked)
+		take_back(g);
+	if (h->broken || TAILQ_EMPTY(&g->queue[REQUEST_WAITING]))
+		return;
+	if (leads) {
+		lead(g);
+		return;
+	}
+	if (g->served_ns != h->now.mono_ns || g->removed) {
+		refuse_waiting(g);
+		return;
+	}
+	forward_all(g);
+	if (h->opt.follower_reads == FOLLOWER_READS_LOCAL)
+		group_read(g);
+}
+
 void
 dispatch_lost_peer(struct group *g, uint64_t peer)
 {
@@ -644,7 +677,7 @@ dispatch_lost_peer(struct group *g, uint64_t peer)
 	TAILQ_FOREACH_SAFE (r, &g->queue[REQUEST_FORWARDED], link, tmp) {
 		if (r->sent_to != peer)
 			continue;
-		if (changes_state(r) && !has_session(r) && !MUTANT(72)) {
+		if (!may_repeat(r)) {
 			answer_error(g, r, WIRE_UNKNOWN,
 			    "the leader was lost before it answered");
 			continue;

@@ -50,6 +50,15 @@ ok "its figures fit together" jq -e '.acknowledged > 0 and
 is "it tells of each kill" "$(grep -c '^kill' "$T/err")" 2
 ok "nothing is left of it" nothing_left
 
+must_fail "a fault that is none" 64 loadgen bench failover --fault flood
+loadgen bench failover --fault pause --kills 1 --clients 2 >"$T/paused" \
+    2>"$T/err"
+is "failover by a pause ends with 0" $? 0 || show "$T/err"
+ok "it tells how long nothing was written, and loses nothing" jq -e '
+    .fault == "pause" and .lost == 0 and .outage_ms.worst > 100 and
+    .outage_ms.worst <= .all_clients_ms.worst' "$T/paused"
+ok "nothing is left of it" nothing_left
+
 # ^C, SIGTERM and what cannot be caught, in a cluster that runs.
 for how in INT TERM KILL; do
 	setsid loadgen bench steady --servers 1 --time 1m \
@@ -101,6 +110,14 @@ jq -nc --argjson t "$began" '{id: "1", kind: "kill", since: ($t + 100),
 loadgen report --faults "$T/faults" -o "$T/page2" "$T/steady"
 is "beginning and end are one fault" \
     "$(grep -c 'class="fault"' "$T/page2")" 2
+jq -c '.outages = [{t: 0.05, ms: 100}, {t: 0.19, ms: 300}]' "$T/steady" \
+    >"$T/outages"
+jq -nc --argjson t "$began" '{kind: "kill", detail: "1", since: ($t + 100),
+    until: ($t + 200)}' >"$T/faults"
+loadgen report --faults "$T/faults" -o "$T/page2" "$T/outages"
+like "how long nothing was written in the window, and around it" \
+    "$(grep '<td>kill' "$T/page2")" \
+    '<tr><td>kill</td><td>1</td><td>0.1</td><td>0.1</td>*>60</td><td>300</td></tr>'
 ok "it fetches nothing" sh -c '! grep -qE "src=|href=|url\(" "$1"' \
     _ "$T/page"
 ok "all of it is closed" sh -c '

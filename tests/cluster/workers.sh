@@ -119,14 +119,17 @@ has_locks() {
 	raftctl --help | grep -q '^  lock '
 }
 
-# Follows all keys of a round in a file; goes from server to server itself.
+# Follows all keys of a round in a file.  A server that was sent a snapshot
+# has not what came before it: then another is asked, from the same place on.
 work_watch() { # PREFIX FILE ENDPOINTS
+	ends=$3
 	while working; do
-		raftctl -s "$3" watch -j --prefix --cursor "$2.cursor" "$1" \
-		    >>"$2" 2>"$2.err" &
+		raftctl -s "$ends" watch -j --prefix --cursor "$2.cursor" \
+		    "$1" >>"$2" 2>"$2.err" &
 		echo $! >"$2.pid"
 		wait $!
 		did watch $?
+		ends=${ends#*,},${ends%%,*}
 		sleep 0.1
 	done
 }
