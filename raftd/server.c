@@ -199,9 +199,15 @@ static int
 env_snapshot_start(void *ctx)
 {
 	struct server *s = ctx;
-
-	return child_start(
+	uint64_t before = now().mono_ns;
+	int error = child_start(
 	    &s->child, s->base, write_snapshot, snapshot_written, s);
+
+	/* All that requests wait for a snapshot. */
+	if (error == 0)
+		log_event(HOST_INFO, "event=snapshot_begin stall_us=%llu",
+		    (unsigned long long)(now().mono_ns - before) / 1000);
+	return error;
 }
 
 static void

@@ -92,6 +92,7 @@ snapboot_load(struct group *g, struct errtext *et)
 	int n = snap_list(h->disk, g->id, file, SNAP_HELD_MAX);
 	bool loaded = false;
 
+	(void)snap_tidy_tmp(h->disk);
 	if (n < 0)
 		return errtext(
 		    et, n, "cannot list the snapshots: %s", strerror(-n));

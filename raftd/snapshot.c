@@ -91,15 +91,55 @@ snapshot_use(void *ctx, struct snap_reader *r)
 /* ---- keeping ----------------------------------------------------------- */
 
 static void
-drop_file(struct group *g, const char *path)
+drop_failed(struct group *g, const char *path, int error)
 {
-	struct disk *d = g->host->disk;
-	int error = d->ops->unlink(d->ctx, path);
-
 	if (error < 0 && error != -ENOENT)
 		host_log(g->host, HOST_WARN,
 		    "event=snapshot_unlink group=%u file=%s error=\"%s\"",
 		    g->id, path, strerror(-error));
+}
+
+static bool
+drop_step(struct group *g, const char *path)
+{
+	struct host *h = g->host;
+	struct store_job *j = host_job(h);
+
+	if (j == NULL)
+		return false;
+	j->kind = STORE_SNAP_DROP;
+	j->group = g->id;
+	j->disk = h->disk;
+	(void)snprintf(j->path, sizeof(j->path), "%s", path);
+	host_submit(h, j);
+	return true;
+}
+
+/* At once it has a name by which nobody takes it for a snapshot, and which
+ * is removed at the next start; storage does the rest. */
+static void
+drop_file(struct group *g, const char *path)
+{
+	struct disk *d = g->host->disk;
+	char tmp[SNAP_PATH_LEN];
+	int n = snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+
+	if (n > 0 && (size_t)n < sizeof(tmp) &&
+	    d->ops->rename(d->ctx, path, tmp) == 0 && drop_step(g, tmp))
+		return;
+	drop_failed(g, path, d->ops->unlink(d->ctx, path));
+}
+
+void
+snapshot_dropped(struct group *g, const struct store_job *j)
+{
+	char path[SNAP_PATH_LEN];
+
+	memcpy(path, j->path, sizeof(path));
+	if (j->error < 0)
+		drop_failed(g, path, j->error);
+	else if (j->last > 0)
+		(void)drop_step(g, path);
 }
 
 void

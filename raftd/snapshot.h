@@ -97,6 +97,8 @@ void snapshot_rotted(struct group *, const char *path);
 int snapshot_install(struct group *, const char *path);
 /* Holds a file, newest first; the oldest go from disk. */
 void snapshot_hold(struct group *, const struct snap_held *);
+/* A part of a file that was given up is gone. */
+void snapshot_dropped(struct group *, const struct store_job *);
 /* The record that says where the log begins, and what has to outlive what
  * stands before it. */
 void snapshot_put_start(struct group *, enum record_kind);

@@ -24,6 +24,7 @@
 #define STORE_BYTES_MAX (64u << 20) /* in the queue at once, soft */
 #define STORE_PIECES_MAX 64	    /* of one job */
 #define STORE_READ_MAX (4u << 20)   /* one read of old entries */
+#define STORE_DROP_MAX (16u << 20)  /* cut from a file at once */
 
 enum store_kind {
 	STORE_WRITE,	   /* records, durable when it comes back */
@@ -34,6 +35,7 @@ enum store_kind {
 	STORE_SNAP_READ,   /* a piece of a snapshot, for a peer */
 	STORE_SNAP_WRITE,  /* a piece of one that is received */
 	STORE_SNAP_FINISH, /* verify it, and give it its name */
+	STORE_SNAP_DROP,   /* a part of one that is not needed any more */
 };
 
 struct store_job {
