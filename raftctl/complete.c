@@ -215,8 +215,8 @@ offer_members(struct state *st)
 		while (count-- > 0 && mp_read_mapping(&c, &m) == 0) {
 			if (mp_get_u64(&m, "id", &id) < 0)
 				continue;
-			(void)snprintf(text, sizeof(text), "%llu",
-			    (unsigned long long)id);
+			(void)snprintf(
+			    text, sizeof(text), "%llu", (unsigned long long)id);
 			offer(st, text, strlen(text));
 		}
 	}
@@ -326,8 +326,8 @@ offer_values(struct state *st, const struct cli_option *o)
 }
 
 static void
-offer_operand(struct state *st, const struct command *c, int place,
-    const char *first)
+offer_operand(
+    struct state *st, const struct command *c, int place, const char *first)
 {
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (place == 0 && words[i].command != NULL &&
@@ -398,8 +398,7 @@ complete_words(
 	if (o != NULL && strchr(st.word, '=') != NULL) {
 		size_t len = strcspn(st.word, "=") + 1;
 
-		(void)snprintf(
-		    head, sizeof(head), "%.*s", (int)len, st.word);
+		(void)snprintf(head, sizeof(head), "%.*s", (int)len, st.word);
 		st.head = head;
 		st.word += len;
 		offer_values(&st, o);

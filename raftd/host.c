@@ -119,8 +119,8 @@ inbox_room(struct host *h)
 	return &h->inbox[h->inbox_count++];
 }
 
-static void
-put_event(struct host *h, enum raft_event_type type, uint64_t peer)
+void
+host_put_event(struct host *h, enum raft_event_type type, uint64_t peer)
 {
 	struct inbound *in = inbox_room(h);
 
@@ -140,7 +140,7 @@ host_link_up(struct host *h, uint64_t peer)
 		return;
 	p->link_up = true;
 	p->cause[0] = '\0';
-	put_event(h, RAFT_EV_PEER_UP, peer);
+	host_put_event(h, RAFT_EV_PEER_UP, peer);
 }
 
 void
@@ -151,7 +151,7 @@ host_link_down(struct host *h, uint64_t peer)
 	if (p == NULL || !p->link_up)
 		return;
 	p->link_up = false;
-	put_event(h, RAFT_EV_PEER_DOWN, peer);
+	host_put_event(h, RAFT_EV_PEER_DOWN, peer);
 }
 
 void
@@ -164,7 +164,7 @@ host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
 		return;
 	p->linked_in = false;
 	h->group->links_stale = true;
-	put_event(h, RAFT_EV_PEER_DOWN, peer);
+	host_put_event(h, RAFT_EV_PEER_DOWN, peer);
 }
 
 /*
@@ -183,6 +183,8 @@ host_link_failed(struct host *h, uint64_t peer, const char *cause)
 	/* Without the prefix it is what we say of the other one. */
 	if (strcmp(cause, "refused: " HELLO_REMOVED) == 0)
 		members_removed(g, peer);
+	if (strcmp(cause, "refused: " HELLO_FORGOT) == 0)
+		quarantine_lost(g, peer);
 }
 
 /* ---- input ------------------------------------------------------------- */
@@ -228,6 +230,7 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 	struct answer a;
 	struct blob *b;
 	size_t offset, len;
+	struct trust t;
 	uint32_t group;
 	bool full;
 
@@ -254,6 +257,12 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 			return -EPROTO;
 		if (group == h->group->id)
 			strain_told(h->group, peer, full);
+		return 0;
+	}
+	if (mp_span_eq(f->method, "trust")) {
+		if (trust_read(f, &t) < 0)
+			return -EPROTO;
+		quarantine_message(h->group, peer, &t);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -519,6 +528,8 @@ take_event(struct host *h, const struct inbound *in)
 	struct raft_event ev = {.type = in->event, .now = {h->now.mono_ns}};
 
 	ev.u.peer.id = in->peer;
+	if (ev.type == RAFT_EV_PEER_DOWN)
+		quarantine_note_acked(h->group, in->peer);
 	group_step(h->group, &ev);
 	if (ev.type == RAFT_EV_PEER_DOWN)
 		dispatch_lost_peer(h->group, in->peer);

@@ -181,6 +181,10 @@ struct host_hello {
 	uint64_t id, to; /* who speaks, whom it believes it speaks to */
 	uint64_t boot;	 /* boot counter */
 	uint64_t nonce;	 /* random, of this boot */
+	/* Where its log ends, durably, and the term it has reached; 0 unknown:
+	 * it may lack what it acknowledged, and knows. */
+	uint64_t last, term;
+	bool untrusted; /* it follows without a vote, see trust.c */
 	uint64_t priority;
 	char address[HOST_ADDR_MAX];
 	/* where its clients are served, comma-separated */
