@@ -74,6 +74,9 @@ static const struct command commands[] = {
 	cmd_none_options},
     {"compact", "", "the same, and cut its log behind it", cmd_compact,
 	cmd_none_options},
+    {"shell", "", "the same commands at a prompt", cmd_shell, cmd_none_options},
+    {"complete", "[WORD...]", "what the last word may become", cmd_complete,
+	cmd_none_options},
     {0},
 };
 
@@ -611,8 +614,20 @@ cli_put_read(struct mp_buf *b, const struct cli_read *r)
 
 /* ---- the program ------------------------------------------------------ */
 
-static const struct command *
-find_command(const char *name)
+const struct command *
+cli_commands(void)
+{
+	return commands;
+}
+
+const struct cli_option *
+cli_globals(void)
+{
+	return globals;
+}
+
+const struct command *
+cli_find_command(const char *name)
 {
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (strcmp(c->name, name) == 0)
@@ -623,16 +638,13 @@ find_command(const char *name)
 static int
 run(struct cli *cli, int argc, char **argv)
 {
-	int status, first;
+	int first;
 
-	status = take_environment(cli);
-	if (status >= 0)
-		return status;
 	if (cli_next(cli, argc, argv) == CLI_EXIT)
 		return cli->status;
 	if (optind == argc)
 		return cli_usage(cli, "no command is given");
-	cli->command = find_command(argv[optind]);
+	cli->command = cli_find_command(argv[optind]);
 	if (cli->command == NULL)
 		return cli_usage(cli, "no such command '%s'", argv[optind]);
 	/* getopt starts anew behind the command's name */
@@ -651,6 +663,24 @@ cli_main(int argc, char **argv)
 	cli.started_ns = now_ns();
 	(void)sigaction(
 	    SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	status = take_environment(&cli);
+	if (status < 0)
+		status = run(&cli, argc, argv);
+	client_sync_close(cli.sync);
+	closed = output_close();
+	return closed != 0 ? closed : status;
+}
+
+int
+cli_run_line(const struct cli *base, int argc, char **argv)
+{
+	struct cli cli = *base;
+	int status, closed;
+
+	cli.command = NULL;
+	cli.sync = NULL;
+	cli.started_ns = now_ns();
+	optind = 0;
 	status = run(&cli, argc, argv);
 	client_sync_close(cli.sync);
 	closed = output_close();

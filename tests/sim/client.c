@@ -17,11 +17,14 @@
 
 #define SERVERLESS UINT32_MAX
 #define PAUSED_WAIT_MS 5
+#define TRIES_MAX 20
 
 struct client {
 	unsigned server; /* connected to, SERVERLESS none */
 	uint32_t epoch;	 /* of the connection */
 	uint64_t op;	 /* open one, 0 none */
+	uint64_t seq;	 /* of the latest write in its session */
+	bool again;	 /* the open one is to be sent once more */
 	bool delivered;	 /* its request has reached the server */
 	uint32_t life;	 /* of that server */
 	uint32_t token;	 /* of the next operation */
@@ -111,6 +114,20 @@ put_value(struct sim *sim, struct mp_buf *b, uint64_t id)
 	free(dst);
 }
 
+/* Of how many pairs the session's part of the options is. */
+#define SESSION_PAIRS 3
+
+static void
+put_session(struct mp_buf *b, const struct op *op)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "c%u", op->client);
+	mp_put_kv_str(b, "session", name);
+	mp_put_kv_u64(b, "seq", op->seq);
+	mp_put_kv_u64(b, "ack", op->seq); /* one at a time */
+}
+
 /* The request's frame. */
 static void
 encode(struct sim *sim, const struct op *op, struct mp_buf *b)
@@ -119,6 +136,8 @@ encode(struct sim *sim, const struct op *op, struct mp_buf *b)
 	    "put", "get", "put", "put", "delete"};
 	char key[32], name[40];
 	size_t len = clients_key(op->key, key);
+	uint32_t session = op->seq > 0 ? SESSION_PAIRS : 0;
+	bool cond = op->kind == OP_APPEND || op->kind == OP_CAS;
 
 	mp_buf_reset(b);
 	frame_put_request(b, (uint32_t)op->id, method[op->kind]);
@@ -135,21 +154,23 @@ encode(struct sim *sim, const struct op *op, struct mp_buf *b)
 		break;
 	case OP_DELETE:
 		/* The second key never exists: it names the operation. */
-		mp_put_array(b, 1);
+		mp_put_array(b, session > 0 ? 2 : 1);
 		mp_put_array(b, 2);
 		mp_put_bin(b, key, len);
 		snprintf(name, sizeof(name), "~o%" PRIu64 ".", op->id);
 		mp_put_bin(b, name, strlen(name));
+		if (session > 0)
+			mp_put_map(b, session);
 		break;
 	default:
-		mp_put_array(b, op->kind == OP_PUT ? 2 : 3);
+		mp_put_array(b, cond || session > 0 ? 3 : 2);
 		mp_put_bin(b, key, len);
 		put_value(sim, b, op->id);
+		if (cond || session > 0)
+			mp_put_map(b, cond + session);
 		if (op->kind == OP_APPEND) {
-			mp_put_map(b, 1);
 			mp_put_kv_bool(b, "append", true);
 		} else if (op->kind == OP_CAS) {
-			mp_put_map(b, 1);
 			if (op->expect == 0) {
 				mp_put_kv_bool(b, "if_absent", true);
 			} else {
@@ -159,6 +180,8 @@ encode(struct sim *sim, const struct op *op, struct mp_buf *b)
 		}
 		break;
 	}
+	if (session > 0)
+		put_session(b, op);
 	if (b->failed)
 		abort();
 }
@@ -257,6 +280,20 @@ finish(struct sim *sim, unsigned i, enum op_outcome outcome)
 	struct client *c = &sim->clients->client[i];
 	struct op *op = clients_op(sim, c->op);
 
+	/* Only a session may ask again; what it asked for may have happened
+	 * at any of its attempts. */
+	op->maybe |= outcome == OUTCOME_UNKNOWN;
+	if (op->seq > 0 && outcome != OUTCOME_DONE && op->tries < TRIES_MAX) {
+		mark(MARK_SESSION_AGAIN);
+		c->again = true;
+		c->delivered = false;
+		next_in(sim, i,
+		    prng_exp(&sim->clients->prng,
+			sim->conf.election_us * SIM_US / 4));
+		return;
+	}
+	if (op->maybe && outcome == OUTCOME_NOT_APPLIED)
+		outcome = OUTCOME_UNKNOWN;
 	op->outcome = outcome;
 	op->returned = sim->now;
 	c->op = 0;
@@ -334,6 +371,28 @@ choose_kind(struct sim *sim)
 	return OP_GET;
 }
 
+/* A new one. */
+static struct op *
+op_next(struct sim *sim, unsigned client)
+{
+	struct clients *cs = sim->clients;
+	struct client *c = &cs->client[client];
+	struct op *op = op_new(sim);
+
+	op->kind = choose_kind(sim);
+	op->client = client;
+	op->key = (unsigned)prng_below(&cs->prng, sim->conf.keys);
+	if (op->kind == OP_CAS)
+		op->expect = check_key_op(sim, op->key);
+	if (op->kind != OP_GET &&
+	    prng_ppm(&cs->prng, (uint32_t)sim->conf.session_ppm))
+		op->seq = ++c->seq;
+	op->invoked = sim->now;
+	check_invoked(sim, op);
+	c->op = op->id;
+	return op;
+}
+
 /* One timer a client, which goes on for as long as it finds an operation:
  * most of these are over long before their limit. */
 static void
@@ -351,18 +410,14 @@ on_next(struct sim *sim, const struct event *ev)
 	struct packet p = {0};
 	struct op *op;
 
-	if (c->op != 0 || cs->stopped || ev->b != c->token)
+	if (ev->b != c->token || (c->op != 0 && !c->again) ||
+	    (c->op == 0 && cs->stopped))
 		return;
 	choose_server(sim, ev->who);
-	op = op_new(sim);
-	op->kind = choose_kind(sim);
-	op->client = ev->who;
-	op->key = (unsigned)prng_below(&cs->prng, sim->conf.keys);
-	if (op->kind == OP_CAS)
-		op->expect = check_key_op(sim, op->key);
-	op->invoked = sim->now;
-	check_invoked(sim, op);
-	c->op = op->id;
+	op = c->op != 0 ? clients_op(sim, c->op) : op_next(sim, ev->who);
+	op->tries++;
+	op->sent = sim->now;
+	c->again = false;
 	c->delivered = false;
 	encode(sim, op, &cs->buf);
 	p.client = ev->who;
@@ -418,10 +473,10 @@ on_late(struct sim *sim, const struct event *ev)
 	uint64_t limit;
 
 	c->timed = false;
-	if (c->op == 0)
-		return;
-	limit = clients_op(sim, c->op)->invoked +
-		sim->conf.client_timeout_ms * SIM_MS;
+	if (c->op == 0 || c->again)
+		return; /* the next one to be sent sets it again */
+	limit =
+	    clients_op(sim, c->op)->sent + sim->conf.client_timeout_ms * SIM_MS;
 	if (limit > sim->now) {
 		late_in(sim, ev->who, limit - sim->now);
 		return;
@@ -436,7 +491,7 @@ clients_drop(struct sim *sim, unsigned client)
 {
 	struct client *c = &sim->clients->client[client];
 
-	if (c->op == 0 || !c->delivered)
+	if (c->op == 0 || c->again || !c->delivered)
 		return;
 	mark(MARK_CLIENT_GONE);
 	disconnect(sim, client, true);
@@ -455,6 +510,8 @@ clients_server_down(struct sim *sim, unsigned server, bool power)
 		if (power && c->op != 0 && delivered)
 			continue; /* waits until its limit */
 		disconnect(sim, i, false);
+		if (c->again)
+			continue;
 		if (c->op != 0 && delivered)
 			finish(sim, i, OUTCOME_UNKNOWN);
 		else if (c->op != 0)
@@ -480,6 +537,8 @@ clients_resume(struct sim *sim, uint32_t servers)
 
 		if (c->op != 0) {
 			disconnect(sim, i, true);
+			clients_op(sim, c->op)->tries = TRIES_MAX;
+			c->again = false;
 			finish(sim, i, OUTCOME_UNKNOWN);
 		}
 		next_in(sim, i, prng_below(&cs->prng, 10 * SIM_MS));
@@ -599,7 +658,7 @@ on_reply(struct sim *sim, const struct event *ev)
 	if (frame_parse(p.data, p.len, &frame) < 0 ||
 	    frame.type != FRAME_RESPONSE) {
 		sim_fail(sim, "a client gets what is no response");
-	} else if (frame.msgid != (uint32_t)c->op || c->op == 0) {
+	} else if (frame.msgid != (uint32_t)c->op || c->op == 0 || c->again) {
 		sim_fail(
 		    sim, "operation %u answered twice", (uint32_t)frame.msgid);
 	} else {

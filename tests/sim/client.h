@@ -1,7 +1,9 @@
 /*
  * client.h - clients and what they did.
  *
- * Each client is one process with one operation open at a time.  Written
+ * Each client is one process with one operation open at a time.  A write in
+ * a session is sent again, to any server, until it is answered; the others
+ * once.  Written
  * values name their operation ("o17."), so that the operation of each entry
  * in a log is known, and what became of it can be compared with what its
  * client was told.
@@ -32,7 +34,10 @@ struct op {
 	enum op_outcome outcome;
 	unsigned client, key;
 	uint64_t expect; /* CAS: the operation whose value it expects */
-	uint64_t invoked, returned;
+	uint64_t seq;	 /* in its client's session; 0: in none */
+	unsigned tries;	 /* sent so many times, to one server or another */
+	bool maybe;	 /* what became of one of them is not known */
+	uint64_t invoked, sent, returned;
 	uint64_t floor; /* the place of the latest complete before it began */
 	uint64_t index; /* where it was committed, 0 nowhere yet */
 	bool model_succeeded; /* what it came to there */

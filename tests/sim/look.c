@@ -72,9 +72,20 @@ commit_new(
 		return;
 	}
 	configs_committed(sim, i, e);
+	op = clients_op(sim, e != NULL ? e->op : 0);
+	if (op != NULL && op->seq > 0) {
+		/* Once more in the log and not carried out again; or so late
+		 * that its client does not ask any more. */
+		if (op->index != 0)
+			mark(MARK_SESSION_TWICE);
+		else if (op->seq < c->session[op->client])
+			mark(MARK_SESSION_LATE);
+		if (op->index != 0 || op->seq < c->session[op->client])
+			return;
+		c->session[op->client] = op->seq;
+	}
 	model_apply(c->model, i, e != NULL ? e->payload : NULL,
 	    e != NULL ? e->len : 0, &r);
-	op = clients_op(sim, e != NULL ? e->op : 0);
 	if (op == NULL)
 		return;
 	if (op->index != 0) {

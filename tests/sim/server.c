@@ -143,6 +143,8 @@ env_log(void *ctx, enum host_log_level level, const char *fields)
 	struct server *s = ctx;
 
 	sim_say(s->sim, "s%u log%d %s", s->number + 1, level, fields);
+	if (strncmp(fields, "event=joined", 12) == 0)
+		mark(MARK_JOINER_LINKED);
 	if (strncmp(fields, "event=damaged_", 14) != 0)
 		return;
 	mark(MARK_DAMAGE_FOUND);
@@ -160,6 +162,7 @@ static int
 env_snapshot_start(void *ctx)
 {
 	struct server *s = ctx;
+	struct raft_status st;
 	bool dies = s->sim->phase == PHASE_CHAOS && s->sim->conf.faults != 0 &&
 		    prng_ppm(&s->crash_prng, 10000);
 
@@ -168,6 +171,8 @@ env_snapshot_start(void *ctx)
 		    s->disk, (unsigned)prng_below(&s->crash_prng, 8));
 	s->snapshot_result =
 	    host_snapshot_write(s->host, simdisk_table(s->disk));
+	if (server_status(s, &st) && st.config.joint)
+		mark(MARK_JOINT_SNAPSHOT);
 	mark(s->snapshot_result == 0 ? MARK_SNAPSHOT_TAKEN
 				     : MARK_SNAPSHOT_FAILED);
 	if (!simdisk_frozen(s->disk))

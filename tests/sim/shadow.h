@@ -83,7 +83,8 @@ struct checker {
 	struct raft_config first;  /* entry 1, which no server is told */
 	struct raft_config config; /* committed, and where */
 	uint64_t config_index;
-	uint64_t member[SIM_SERVERS_MAX]; /* last index as one; 0 never */
+	uint64_t member[SIM_SERVERS_MAX];  /* last index as one; 0 never */
+	uint64_t session[SIM_CLIENTS_MAX]; /* the latest write in it */
 	struct model *model;
 	uint64_t floor; /* place of the latest complete operation */
 };

@@ -153,6 +153,7 @@ draw_cluster(struct swarm *s, struct prng *p)
 	s->spares = ONE_OF(p, 0, 0, 2, 5, 7);
 	s->operator_ms = s->spares > 0 ? magnitude(p, 200, 5000) : 0;
 	s->removed_stay = prng_below(p, 2);
+	s->session_ppm = ONE_OF(p, 0, 0, 300000, 1000000);
 }
 
 static void
