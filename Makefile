@@ -12,7 +12,7 @@
 #	check		everything that a change must pass, under five minutes
 #	lint format	the rules that a machine keeps; clang-format on C files
 #	demo		a cluster of three loses its leader before your eyes
-#	install uninstall	programs and manual pages [DESTDIR= PREFIX=]
+#	install uninstall	programs, pages, completions [DESTDIR= PREFIX=]
 #	unit script crash cli interop cluster	one layer of the tests
 #	fuzz TIME=60	each fuzzer for that many seconds
 #	sim HOURS=1	simulated hours of whole servers
@@ -57,7 +57,7 @@ DEPS = make gcc libc6-dev clang clang-format libclang-rt-14-dev llvm \
 	libevent-dev libmsgpack-dev libjansson-dev libinih-dev libbsd-dev \
 	libzstd-dev libxxhash-dev check libsubunit-dev mandoc jq xxd git \
 	iptables libnetfilter-queue-dev iproute2 strace e2fsprogs util-linux \
-	shellcheck python3-minimal python3-msgpack python3-pynvim neovim
+	libedit-dev zsh fish shellcheck python3-minimal python3-msgpack python3-pynvim neovim
 
 # Folders that are libraries, and folders that have a program.
 LIBDIRS = loadgen raftd raftd/fsm raftd/core raftsnap raftwal raftctl faults
@@ -126,6 +126,9 @@ $(B)/bin/$(1): $(B)/$(1)/main.o $(LIBS_BUILT)
 	$$(LINK) $$(LIBS) $$(LIBS_$(1))
 endef
 $(foreach d,$(PROGRAMS),$(eval $(call prog_rule,$(d))))
+
+# In front of our archives, one of which has a history_init() as well.
+$(B)/bin/raftctl: LDFLAGS_ALL += -Wl,--no-as-needed -ledit
 
 # $(1) folder, $(2) source of a program in it, $(3) more flags to link with.
 define test_rule
@@ -211,6 +214,11 @@ demo: deps
 
 # ---- installation ---------------------------------------------------------
 
+# What the shells look for, and where.
+COMPLETIONS = completion.bash=bash-completion/completions/raftctl \
+	completion.zsh=zsh/site-functions/_raftctl \
+	completion.fish=fish/vendor_completions.d/raftctl.fish
+
 install: all
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 $(PROGS_BUILT) bin/raftlab "$(DESTDIR)$(PREFIX)/bin"
@@ -220,6 +228,10 @@ install: all
 		dir="$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}"; \
 		install -d "$$dir" && install -m 644 $$p "$$dir" || exit 1; \
 	done
+	@for c in $(COMPLETIONS); do set -- $$(echo $$c | tr = ' '); \
+		install -d "$(DESTDIR)$(PREFIX)/share/$${2%/*}" && \
+		install -m 644 raftctl/$$1 "$(DESTDIR)$(PREFIX)/share/$$2" || \
+		exit 1; done
 
 uninstall:
 	@for p in $(PROGRAMS) raftlab; do \
@@ -227,6 +239,8 @@ uninstall:
 	rm -f "$(DESTDIR)$(PREFIX)/$(SHIM)"
 	@for p in $(notdir $(PAGES)); do \
 		rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$$p"; done
+	@for c in $(COMPLETIONS); do \
+		rm -f "$(DESTDIR)$(PREFIX)/share/$${c#*=}"; done
 
 clean:
 	rm -rf .build

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loadgen/bench_steps.h"
 #include "loadgen/commands.h"
 #include "loadgen/conditions.h"
 #include "loadgen/lab.h"
@@ -71,6 +72,8 @@ usage(FILE *to)
 	    "[run's options] [-- raftd's options]\n"
 	    "       loadgen bench failover [--servers N] [--dir DIR] "
 	    "[--fault KIND] [--kills N] [options] [-- raftd's options]\n"
+	    "       loadgen bench snapshot|reconfigure [--servers N] "
+	    "[--dir DIR] [run's options] [-- raftd's options]\n"
 	    "  --servers N            servers of the cluster (3)\n"
 	    "  --dir DIR              scratch directory there (TMPDIR, /tmp)\n"
 	    "  --kills N              leaders to be hit (10)\n"
@@ -590,6 +593,8 @@ cmd_bench(int argc, char **argv)
 	struct errtext et;
 	int status, err;
 
+	if (argc > 1 && bench_steps_knows(argv[1]))
+		return bench_steps(argc, argv);
 	status = parse(&b, argc, argv);
 	if (status >= 0)
 		return status;

@@ -381,6 +381,31 @@ lab_start_server(struct lab *lab, unsigned id)
 }
 
 int
+lab_add(struct lab *lab)
+{
+	char raftlab[PATH_MAX], raftctl[PATH_MAX], at[PATH_MAX + 8];
+	char *argv[] = {raftlab, (char[]){"-d"}, at, (char[]){"add"}, NULL};
+
+	find_programs(raftlab, raftctl);
+	lab_place(lab, at);
+	return run_quietly(argv);
+}
+
+int
+lab_raftctl(struct lab *lab, const char *const words[])
+{
+	char raftlab[PATH_MAX], raftctl[PATH_MAX];
+	char *argv[16] = {raftctl, (char[]){"-s"}, lab->endpoints,
+	    (char[]){"-t"}, (char[]){"60s"}};
+	size_t n = 5;
+
+	find_programs(raftlab, raftctl);
+	while (*words != NULL && n < 15)
+		argv[n++] = (char *)(uintptr_t)*words++;
+	return run_quietly(argv);
+}
+
+int
 lab_faults(struct lab *lab, const char *const words[])
 {
 	char raftlab[PATH_MAX], raftctl[PATH_MAX], at[PATH_MAX + 8], *slash;

@@ -44,6 +44,11 @@ int lab_stop(struct lab *);
  * 0 if it does not run. */
 uint64_t lab_kill(struct lab *, unsigned id);
 int lab_start_server(struct lab *, unsigned id);
+/* One more server, added to the cluster. */
+int lab_add(struct lab *);
+/* raftctl with these words, NULL at the end, within a minute; -ECHILD if it
+ * fails, which it says itself. */
+int lab_raftctl(struct lab *, const char *const words[]);
 /* faults(8) with these words, NULL at the end; -ECHILD if it fails, which it
  * says itself. */
 int lab_faults(struct lab *, const char *const words[]);

@@ -35,6 +35,10 @@ static const struct command commands[] = {
     {"lease", "grant TIME | ls | show ID | renew ID | revoke ID",
 	"what goes away by itself unless it is renewed", cmd_lease,
 	cmd_lease_options},
+    {"lock", "NAME [-- COMMAND...] | --list [PREFIX]",
+	"hold a lock, while a command runs", cmd_lock, cmd_lock_options},
+    {"elect", "NAME VALUE [-- COMMAND...] | --observe NAME",
+	"lead under a name, or see who does", cmd_elect, cmd_elect_options},
     {"status", "", "the state of the server asked, or of all", cmd_status,
 	cmd_all_options},
     {"members", "", "the members, as the leader sees them", cmd_members,
@@ -69,6 +73,9 @@ static const struct command commands[] = {
     {"snapshot", "", "have the server asked take a snapshot", cmd_snapshot,
 	cmd_none_options},
     {"compact", "", "the same, and cut its log behind it", cmd_compact,
+	cmd_none_options},
+    {"shell", "", "the same commands at a prompt", cmd_shell, cmd_none_options},
+    {"complete", "[WORD...]", "what the last word may become", cmd_complete,
 	cmd_none_options},
     {0},
 };
@@ -321,7 +328,9 @@ add_options(struct getopt_tables *t, size_t *count, size_t *letters,
 		assert(i < CLI_OPTIONS_MAX);
 		t->longs[(*count)++] =
 		    (struct option){o->name, arg, NULL, base + i};
-		if (o->letter == 0)
+		/* A letter of the command's own hides that of a global. */
+		if (o->letter == 0 ||
+		    memchr(t->shorts, o->letter, *letters) != NULL)
 			continue;
 		t->shorts[(*letters)++] = (char)o->letter;
 		if (arg == required_argument)
@@ -350,8 +359,8 @@ next_option(struct cli *cli, int argc, char **argv)
 	/* '+': options stand before operands; ':': we complain ourselves */
 	t.shorts[letters++] = '+';
 	t.shorts[letters++] = ':';
-	add_options(&t, &count, &letters, globals, GLOBAL_BASE);
 	add_options(&t, &count, &letters, own, COMMAND_BASE);
+	add_options(&t, &count, &letters, globals, GLOBAL_BASE);
 	c = getopt_long(argc, argv, t.shorts, t.longs, NULL);
 	if (c < 0 || c >= GLOBAL_BASE || c == ':' || c == '?')
 		return c;
@@ -605,8 +614,20 @@ cli_put_read(struct mp_buf *b, const struct cli_read *r)
 
 /* ---- the program ------------------------------------------------------ */
 
-static const struct command *
-find_command(const char *name)
+const struct command *
+cli_commands(void)
+{
+	return commands;
+}
+
+const struct cli_option *
+cli_globals(void)
+{
+	return globals;
+}
+
+const struct command *
+cli_find_command(const char *name)
 {
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (strcmp(c->name, name) == 0)
@@ -617,16 +638,13 @@ find_command(const char *name)
 static int
 run(struct cli *cli, int argc, char **argv)
 {
-	int status, first;
+	int first;
 
-	status = take_environment(cli);
-	if (status >= 0)
-		return status;
 	if (cli_next(cli, argc, argv) == CLI_EXIT)
 		return cli->status;
 	if (optind == argc)
 		return cli_usage(cli, "no command is given");
-	cli->command = find_command(argv[optind]);
+	cli->command = cli_find_command(argv[optind]);
 	if (cli->command == NULL)
 		return cli_usage(cli, "no such command '%s'", argv[optind]);
 	/* getopt starts anew behind the command's name */
@@ -645,6 +663,24 @@ cli_main(int argc, char **argv)
 	cli.started_ns = now_ns();
 	(void)sigaction(
 	    SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	status = take_environment(&cli);
+	if (status < 0)
+		status = run(&cli, argc, argv);
+	client_sync_close(cli.sync);
+	closed = output_close();
+	return closed != 0 ? closed : status;
+}
+
+int
+cli_run_line(const struct cli *base, int argc, char **argv)
+{
+	struct cli cli = *base;
+	int status, closed;
+
+	cli.command = NULL;
+	cli.sync = NULL;
+	cli.started_ns = now_ns();
+	optind = 0;
 	status = run(&cli, argc, argv);
 	client_sync_close(cli.sync);
 	closed = output_close();

@@ -51,6 +51,13 @@ struct command {
 
 /* The whole program. */
 int cli_main(int argc, char **argv);
+/* One more command in this process, which then ends: argv[0] is the program,
+ * what *cli was told holds unless argv says otherwise.  The exit status. */
+int cli_run_line(const struct cli *, int argc, char **argv);
+/* The tables; each ends with a NULL name. */
+const struct command *cli_commands(void);
+const struct command *cli_find_command(const char *name); /* or NULL */
+const struct cli_option *cli_globals(void);
 
 /*
  * The next option of the command: its place in command->options, its value
@@ -170,7 +177,11 @@ int cmd_incr(struct cli *, int, char **);
 int cmd_txn(struct cli *, int, char **);
 int cmd_edit(struct cli *, int, char **);
 int cmd_watch(struct cli *, int, char **);
+int cmd_shell(struct cli *, int, char **);
+int cmd_complete(struct cli *, int, char **);
 int cmd_lease(struct cli *, int, char **);
+int cmd_lock(struct cli *, int, char **);
+int cmd_elect(struct cli *, int, char **);
 int cmd_status(struct cli *, int, char **);
 int cmd_members(struct cli *, int, char **);
 int cmd_snapshot(struct cli *, int, char **);
@@ -196,6 +207,8 @@ extern const struct cli_option cmd_write_options[]; /* txn */
 extern const struct cli_option cmd_incr_options[];
 extern const struct cli_option cmd_watch_options[];
 extern const struct cli_option cmd_lease_options[];
+extern const struct cli_option cmd_lock_options[];
+extern const struct cli_option cmd_elect_options[];
 extern const struct cli_option cmd_all_options[];  /* status, hash */
 extern const struct cli_option cmd_none_options[]; /* no own ones */
 extern const struct cli_option cmd_add_options[];

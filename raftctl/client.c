@@ -633,6 +633,19 @@ client_free(struct client *cl)
 	free(cl);
 }
 
+void
+client_on_notify(struct client *cl, client_notify_cb *cb, void *ctx)
+{
+	cl->notify = cb;
+	cl->notify_ctx = ctx;
+}
+
+void
+client_leave(struct client *cl)
+{
+	rotate(cl);
+}
+
 size_t
 client_pending(const struct client *cl)
 {

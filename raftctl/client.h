@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 #include "raftctl/errtext.h"
+#include "raftctl/frame.h"
 #include "raftctl/mp.h"
 #include "raftctl/wire.h"
 
@@ -89,6 +90,16 @@ int client_call(struct client *, const char *method, struct mp_span params,
 /* Calls begun and not ended. */
 size_t client_pending(const struct client *);
 
+/*
+ * Notifications of the server, and, with frame NULL, the news that a
+ * connection which stood has gone, and with it whatever was to come on it.
+ * The callback may not make calls.  The frame is valid during it.
+ */
+typedef void client_notify_cb(const struct frame *, void *ctx);
+void client_on_notify(struct client *, client_notify_cb *, void *ctx);
+/* Leave the server for the next one. */
+void client_leave(struct client *);
+
 /* ---- one call after the other, for commands --------------------------- */
 
 struct client_answer {
@@ -100,6 +111,11 @@ struct client_answer {
 
 struct client_sync;
 
+/* A notification, kept until it is asked for. */
+struct client_notice {
+	struct mp_buf method, params; /* contents of the str; raw array */
+};
+
 int client_sync_open(
     const struct client_config *, struct client_sync **, struct errtext *);
 void client_sync_close(struct client_sync *);
@@ -108,5 +124,15 @@ void client_sync_close(struct client_sync *);
 enum wire_status client_sync_call(struct client_sync *, const char *method,
     struct mp_span params, unsigned flags, uint32_t timeout_ms,
     struct client_answer *);
+/*
+ * The next notification, in the order in which they came: 1 and *notice, to
+ * be released by its two buffers; 0: none came within wait_ms; -EPIPE, behind
+ * all that came: a connection has gone since client_sync_found() was called,
+ * and nothing more will come of it.
+ */
+int client_sync_next(
+    struct client_sync *, uint64_t wait_ms, struct client_notice *);
+void client_sync_found(struct client_sync *);
+void client_sync_leave(struct client_sync *);
 
 #endif

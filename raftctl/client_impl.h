@@ -99,7 +99,9 @@ struct client {
 	unsigned failed; /* endpoints that failed in a row */
 	unsigned rounds; /* times that all of them did */
 	uint64_t connect_after_ns;
-	struct wire_error last; /* the last thing that went wrong */
+	struct wire_error last;	  /* the last thing that went wrong */
+	client_notify_cb *notify; /* NULL: nobody listens */
+	void *notify_ctx;
 	/* the session: client_session.c */
 	enum session_state session_state;
 	char session_base[20];

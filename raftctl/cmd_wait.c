@@ -209,6 +209,10 @@ examine_server(struct findings *f, const struct survey_row *row)
 	disk = json_string_value(json_object_get(st, "disk"));
 	if (disk != NULL && strcmp(disk, "ok") != 0)
 		find(f, what, false, "its disk is %s", disk);
+	if (json_is_true(json_object_get(st, "quarantined")))
+		find(f, what, false,
+		    "it came back with an empty or an old directory, and has "
+		    "no vote until it has caught up");
 	unsafe = json_object_get(st, "unsafe");
 	if (json_array_size(unsafe) > 0)
 		find(f, what, false, "runs with --unsafe-%s",

@@ -17,8 +17,9 @@
 #include "raftctl/cli.h"
 #include "raftctl/units.h"
 
-/* Below the time after which the library takes a silent server for lost. */
-#define WAIT_MS 700
+/* Signs of life that we want, and how long we live without. */
+#define PROGRESS_MS 500
+#define SILENCE_MS 2000
 #define RETRY_MS_MIN 100 /* of a handler that failed */
 #define RETRY_MS_MAX 5000
 
@@ -30,18 +31,33 @@ const struct cli_option cmd_watch_options[] = {
     {"once", 0, NULL, "end after the first event"},
     {"count", 0, "N", "end after N events"},
     {"stall", 0, "TIME", "end with status 124 when nothing comes for so long"},
+    {"progress", 0, "TIME", "so often how far it has come, if nothing else"},
     {"on-compacted", 0, "fail|resync", "when events are no longer kept"},
     {0},
 };
-enum { PREFIX, SINCE, CURSOR, INITIAL, ONCE, COUNT, STALL, ON_COMPACTED };
+enum {
+	PREFIX,
+	SINCE,
+	CURSOR,
+	INITIAL,
+	ONCE,
+	COUNT,
+	STALL,
+	PROGRESS,
+	ON_COMPACTED
+};
 
 struct watch {
 	struct cli *cli;
 	const char *key, *cursor;
 	char **handler; /* NULL: print */
 	bool prefix, initial, resync;
-	bool placed;	/* since is known */
-	bool caught_up; /* an answer had no events */
+	bool placed; /* since is known */
+	bool synced; /* said so */
+	bool subscribed;
+	uint64_t id; /* of the watch, at its server */
+	uint64_t progress_ms;
+	struct timespec heard, told;
 	uint64_t since;
 	uint64_t left; /* events, UINT64_MAX: no end */
 	uint64_t stall_ms;
@@ -84,6 +100,14 @@ take_option(struct cli *cli, int option, struct watch *w)
 			    "--stall is a time as in 250ms, 5s or 2m, not '%s'",
 			    optarg);
 		break;
+	case PROGRESS:
+		if (units_duration_ms(optarg, &w->progress_ms) < 0 ||
+		    w->progress_ms == 0)
+			return cli_usage(cli,
+			    "--progress is a time as in 250ms, 5s or 2m, "
+			    "not '%s'",
+			    optarg);
+		break;
 	case ON_COMPACTED:
 		w->resync = strcmp(optarg, "resync") == 0;
 		if (!w->resync && strcmp(optarg, "fail") != 0)
@@ -93,6 +117,16 @@ take_option(struct cli *cli, int option, struct watch *w)
 		break;
 	}
 	return -1;
+}
+
+static uint64_t
+since_ms(const struct timespec *then)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)((now.tv_sec - then->tv_sec) * 1000 +
+			  (now.tv_nsec - then->tv_nsec) / 1000000);
 }
 
 /* ---- the cursor ------------------------------------------------------- */
@@ -286,10 +320,12 @@ say(struct watch *w, const char *type)
 
 /* ---- asking ----------------------------------------------------------- */
 
+/* Have a server begin where we stand; w->id is how it calls that. */
 static enum wire_status
-ask_next(struct watch *w, struct client_answer *a)
+subscribe(struct watch *w, struct client_answer *a)
 {
 	struct mp_buf b;
+	struct mp_cur c;
 	enum wire_status status;
 
 	cli_restart_clock(w->cli);
@@ -298,93 +334,131 @@ ask_next(struct watch *w, struct client_answer *a)
 	mp_put_bin(&b, w->key, strlen(w->key));
 	cli_put_options(
 	    w->cli, &b, 2u + (w->prefix ? 1 : 0) + (w->placed ? 1 : 0));
-	mp_put_kv_u64(&b, "wait", w->caught_up ? WAIT_MS : 0);
+	mp_put_kv_u64(&b, "progress", PROGRESS_MS);
 	mp_put_kv_bool(&b, "prev", true);
 	if (w->prefix)
 		mp_put_kv_bool(&b, "prefix", true);
 	if (w->placed)
 		mp_put_kv_u64(&b, "since", w->since);
-	status = cli_ask(w->cli, "watch.next", &b, CLIENT_READ, UINT32_MAX, a);
+	status = cli_ask(w->cli, "watch", &b, CLIENT_READ, UINT32_MAX, a);
 	mp_buf_release(&b);
-	return status;
+	if (status != WIRE_OK)
+		return status;
+	client_sync_found(w->cli->sync);
+	c = mp_cur(a->result.data, a->result.len);
+	if (mp_read_u64(&c, &w->id) < 0) {
+		a->error.status = WIRE_PROTOCOL_ERROR;
+		(void)snprintf(a->error.message, sizeof(a->error.message),
+		    "the answer is not the number of a watch");
+		return WIRE_PROTOCOL_ERROR;
+	}
+	w->subscribed = true;
+	(void)clock_gettime(CLOCK_MONOTONIC, &w->heard);
+	return WIRE_OK;
 }
 
-/* The revision of the next event, without taking it; 0 if there is none. */
-static uint64_t
-next_rev(struct mp_cur events)
-{
-	struct mp_map m;
-	uint64_t rev = 0;
-
-	if (mp_read_mapping(&events, &m) == 0)
-		(void)mp_get_u64(&m, "rev", &rev);
-	return rev;
-}
-
-/* The events of an answer.  The cursor stands at a revision when all of that
- * were dealt with. */
+/* The cursor stands at a revision when all of that were dealt with. */
 static int
-take_events(struct watch *w, struct mp_span raw)
+reached(struct watch *w, uint64_t rev)
 {
-	struct mp_cur c = mp_cur_span(raw), events;
-	struct mp_map m;
-	struct mp_span one;
-	uint64_t rev, at = 0, before = w->since;
-	uint32_t count = 0;
-	bool was_placed = w->placed;
-	int status = -1;
-
-	if (mp_read_mapping(&c, &m) < 0 || mp_get_u64(&m, "rev", &rev) < 0 ||
-	    mp_get(&m, "events", &events) < 0 ||
-	    mp_read_array(&events, &count) < 0)
-		return cli_fail(
-		    w->cli, WIRE_PROTOCOL_ERROR, "the answer has no events");
-	w->caught_up = count == 0;
-	for (uint32_t i = 0; i < count && status < 0; i++) {
-		json_t *event;
-
-		if (mp_read_raw(&events, &one) < 0)
-			break;
-		event = cli_outcome_json(w->cli, one);
-		at =
-		    (uint64_t)json_integer_value(json_object_get(event, "rev"));
-		if (at > w->since + 1) {
-			w->since = at - 1;
-			status = i == 0 ? -1 : write_cursor(w);
-		}
-		if (status < 0)
-			status = deliver(w, event);
-		else
-			json_decref(event);
-	}
-	/* An end by --count leaves the rest for the next run. */
-	if (status == 0 && w->left == 0)
-		w->since = mp_done(&events)	   ? rev
-			   : next_rev(events) > at ? at
-						   : w->since;
-	if (status < 0)
-		w->since = rev;
+	if (w->placed && rev <= w->since)
+		return -1;
+	w->since = rev;
 	w->placed = true;
-	if (w->since != before || !was_placed) {
-		int written = write_cursor(w);
-
-		if (written >= 0)
-			return written;
-	}
-	return status;
+	return write_cursor(w);
 }
 
-static bool
-is_stalled(const struct watch *w)
+/* A change.  more: others of the same revision follow. */
+static int
+take_change(struct watch *w, struct mp_span raw, uint64_t rev, bool more)
 {
-	struct timespec now;
+	int status, written;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return w->stall_ms != 0 &&
-	       (uint64_t)(now.tv_sec - w->last.tv_sec) * 1000 +
-		       (uint64_t)(now.tv_nsec / 1000000) -
-		       (uint64_t)(w->last.tv_nsec / 1000000) >=
-		   w->stall_ms;
+	/* Everything before it is behind us. */
+	if (rev > 0 && (status = reached(w, rev - 1)) >= 0)
+		return status;
+	status = deliver(w, cli_outcome_json(w->cli, raw));
+	/* An end by --count inside a revision leaves it for the next run. */
+	if (more || status > 0)
+		return status;
+	written = reached(w, rev);
+	return written >= 0 ? written : status;
+}
+
+/* Its rev tells how far the watch has come, if nothing is half done. */
+static int
+take_sign(struct watch *w, const char *type, uint64_t rev)
+{
+	int status = reached(w, rev);
+
+	if (status >= 0)
+		return status;
+	if (strcmp(type, "sync") == 0 && !w->synced) {
+		w->synced = true;
+		return say(w, "sync");
+	}
+	if (strcmp(type, "progress") == 0 && w->progress_ms != 0 &&
+	    since_ms(&w->told) >= w->progress_ms) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &w->told);
+		return say(w, "progress");
+	}
+	return -1;
+}
+
+static int compacted(struct watch *, const struct wire_error *);
+
+/* The server has dropped us: it says where we stand, and why. */
+static int
+take_end(struct watch *w, const char *type, uint64_t rev)
+{
+	struct wire_error e = {.status = WIRE_COMPACTED};
+
+	w->subscribed = false;
+	if (strcmp(type, "end") == 0) {
+		/* Behind what it could not send in time it is still there;
+		 * a server that lost its leader may be alone with that. */
+		client_sync_leave(w->cli->sync);
+		return -1;
+	}
+	(void)snprintf(e.message, sizeof(e.message),
+	    "revision %llu is no longer kept, the oldest is %llu",
+	    (unsigned long long)w->since, (unsigned long long)rev);
+	return compacted(w, &e);
+}
+
+/* [id, event, more] */
+static int
+take_notice(struct watch *w, const struct client_notice *n)
+{
+	struct mp_cur c = mp_cur(n->params.data, n->params.len), e;
+	struct mp_span raw, type;
+	uint32_t count;
+	uint64_t id, rev;
+	struct mp_map m;
+	bool more = false;
+	char name[16];
+
+	if (!mp_span_eq(
+		mp_span(n->method.data, n->method.len), "watch.event") ||
+	    mp_read_array(&c, &count) < 0 || count < 2 ||
+	    mp_read_u64(&c, &id) < 0 || mp_read_raw(&c, &raw) < 0 ||
+	    (count > 2 && mp_read_bool(&c, &more) < 0))
+		return -1; /* unknown ones are ignored */
+	if (!w->subscribed || id != w->id)
+		return -1;
+	e = mp_cur_span(raw);
+	if (mp_read_mapping(&e, &m) < 0 || mp_get_u64(&m, "rev", &rev) < 0 ||
+	    mp_get_bytes(&m, "type", &type, sizeof(name) - 1) < 0)
+		return cli_fail(
+		    w->cli, WIRE_PROTOCOL_ERROR, "that is not an event");
+	(void)clock_gettime(CLOCK_MONOTONIC, &w->heard);
+	(void)snprintf(
+	    name, sizeof(name), "%.*s", (int)type.len, (const char *)type.p);
+	if (strcmp(name, "sync") == 0 || strcmp(name, "progress") == 0)
+		return take_sign(w, name, rev);
+	if (strcmp(name, "end") == 0 || strcmp(name, "compacted") == 0)
+		return take_end(w, name, rev);
+	return take_change(w, raw, rev, more);
 }
 
 /* What is there at one revision, as events; the watch goes on behind it. */
@@ -453,6 +527,7 @@ list_all(struct watch *w)
 		return status;
 	w->since = rev;
 	w->placed = true;
+	w->synced = true;
 	status = write_cursor(w);
 	return status < 0 ? say(w, "sync") : status;
 }
@@ -467,27 +542,60 @@ compacted(struct watch *w, const struct wire_error *e)
 	return w->resync ? list_all(w) : cli_error(w->cli, e);
 }
 
+/* How long to wait for the next notification. */
+static uint64_t
+patience(const struct watch *w)
+{
+	uint64_t spent = since_ms(&w->last);
+
+	if (w->stall_ms == 0 || w->stall_ms > spent + PROGRESS_MS)
+		return PROGRESS_MS;
+	return w->stall_ms > spent ? w->stall_ms - spent : 0;
+}
+
+/* Let go of a server of which nothing comes any more. */
+static void
+lose(struct watch *w)
+{
+	w->subscribed = false;
+	client_sync_leave(w->cli->sync);
+}
+
+static int
+listen_once(struct watch *w)
+{
+	struct client_notice n;
+	int got = client_sync_next(w->cli->sync, patience(w), &n), status = -1;
+
+	if (got == 1) {
+		status = take_notice(w, &n);
+		mp_buf_release(&n.method);
+		mp_buf_release(&n.params);
+		return status;
+	}
+	if (got < 0)
+		w->subscribed = false;
+	else if (since_ms(&w->heard) > SILENCE_MS)
+		lose(w);
+	return -1;
+}
+
 static int
 follow(struct watch *w)
 {
 	struct client_answer a;
-	bool synced = w->initial;
 	int status = -1;
 
 	while (status < 0) {
-		if (ask_next(w, &a) == WIRE_OK)
-			status = take_events(
-			    w, mp_span(a.result.data, a.result.len));
-		else if (a.status == WIRE_COMPACTED)
-			status = compacted(w, &a.error);
-		else
-			status = cli_error(w->cli, &a.error);
-		mp_buf_release(&a.result);
-		if (status < 0 && !synced && w->caught_up) {
-			synced = true;
-			status = say(w, "sync");
+		if (w->subscribed) {
+			status = listen_once(w);
+		} else {
+			if (subscribe(w, &a) != WIRE_OK)
+				status = cli_error(w->cli, &a.error);
+			mp_buf_release(&a.result);
 		}
-		if (status < 0 && is_stalled(w))
+		if (status < 0 && w->stall_ms != 0 &&
+		    since_ms(&w->last) >= w->stall_ms)
 			status = cli_fail(
 			    w->cli, WIRE_TIMEOUT, "nothing came in time");
 	}
@@ -517,6 +625,7 @@ cmd_watch(struct cli *cli, int argc, char **argv)
 	if (w.key[0] == '\0' && !w.prefix)
 		return cli_usage(cli, "an empty key goes with --prefix");
 	(void)clock_gettime(CLOCK_MONOTONIC, &w.last);
+	w.told = w.last;
 	status = read_cursor(&w);
 	if (status < 0 && w.initial && !w.placed)
 		status = list_all(&w);

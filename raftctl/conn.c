@@ -40,6 +40,8 @@ conn_close(struct conn *c)
 	assert(TAILQ_EMPTY(&c->calls));
 	if (c->state == CONN_CLOSED)
 		return;
+	if (c->state == CONN_OPEN && c->client->notify != NULL)
+		c->client->notify(NULL, c->client->notify_ctx);
 	deadline_cancel(&c->client->set->deadlines, &c->connect_limit);
 	event_del(&c->on_read);
 	event_del(&c->on_write);
@@ -404,6 +406,8 @@ take_frames(struct conn *c)
 	while ((r = frame_next(&c->reader, &f)) == 1)
 		if (f.type == FRAME_RESPONSE)
 			take_response(c, &f);
+		else if (f.type == FRAME_NOTIFY && c->client->notify != NULL)
+			c->client->notify(&f, c->client->notify_ctx);
 	return r;
 }
 

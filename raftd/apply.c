@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "raftd/snapshot.h"
+#include "raftd/watchers.h"
 
 /* The command of an entry; -1: not one, which every server finds alike. */
 static int
@@ -124,6 +125,8 @@ apply_committed(struct group *g)
 			return -1;
 		if (apply_one(g, &r) < 0)
 			return -1;
+		if (watchers_lag(g))
+			watchers_pass(g);
 	}
 	if (g->applied == before)
 		return 0;
@@ -172,6 +175,8 @@ serve(struct group *g, struct request *r)
 	case REQUEST_COMPACT:
 		snapshot_answer(g, r, reply);
 		break;
+	case REQUEST_SUBSCRIBE: /* answered when they came */
+	case REQUEST_UNSUBSCRIBE:
 	case REQUEST_WATCH: /* stand in other queues */
 	case REQUEST_AWAIT:
 	case REQUEST_SNAPSHOT_READ: /* answered by storage */

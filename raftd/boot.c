@@ -12,6 +12,7 @@
 
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
+#include "raftd/watchers.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -140,6 +141,10 @@ replay_peer(struct host *h, const struct record *r)
 	if (r->len < 16 + IDENTITY_ID_LEN)
 		return -EBADMSG;
 	id = get_le64(r->payload);
+	if (id == h->identity.id) {
+		h->group->untrusted = get_le64(r->payload + 8) != 0;
+		return 0;
+	}
 	p = host_peer(h, id);
 	if (p == NULL) {
 		if (h->peer_count == HOST_MEMBERS_MAX)
@@ -149,6 +154,11 @@ replay_peer(struct host *h, const struct record *r)
 	}
 	p->boot = get_le64(r->payload + 8);
 	memcpy(p->uuid, r->payload + 16, IDENTITY_ID_LEN);
+	if (r->len >= PEER_RECORD_LEN) {
+		p->nonce = get_le64(r->payload + 32);
+		p->acked_term = get_le64(r->payload + 40);
+		p->acked = get_le64(r->payload + 48);
+	}
 	return 0;
 }
 
@@ -390,8 +400,9 @@ new_group(struct host *h)
 	g->host = h;
 	g->id = HOST_GROUP_DEFAULT;
 	g->ops = &kv_ops;
+	g->watchers = watchers_new();
 	g->snap = calloc(1, sizeof(*g->snap));
-	if (g->snap == NULL)
+	if (g->snap == NULL || g->watchers == NULL)
 		return -ENOMEM;
 	/* None, until the log names one: a server that joins begins so. */
 	g->config_count = 1;
@@ -442,6 +453,7 @@ start_group(struct host *h, const struct replay *rp, struct errtext *et)
 	    .last = g->tail.last,
 	    .config = config,
 	    .config_index = config_index,
+	    .untrusted = g->untrusted,
 	    .config_count = 0};
 	size_t n = wal_groups(h->wal, &wg);
 	bool reset;

@@ -68,6 +68,7 @@ struct conf {
 	uint64_t append_entries_max;
 	uint64_t wal_segment_size;
 	uint64_t snapshot_bytes, snapshot_entries, snapshot_rate;
+	uint64_t scrub_ns, scrub_rate;
 	uint64_t connections_max, client_requests_max, client_output_max;
 	uint64_t peer_backlog_max;
 	uint64_t storage;   /* enum conf_storage */

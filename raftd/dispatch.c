@@ -9,6 +9,7 @@
 #include "raftd/fsm/kv.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 /* After "not I" from a server that we took for the leader. */
 #define RETRY_NS (5u * 1000 * 1000)
@@ -206,6 +207,8 @@ classify(struct request *r)
 	    {"transfer", REQUEST_TRANSFER},
 	    {"rpc.discover", REQUEST_DISCOVER},
 	    {"snapshot", REQUEST_SNAPSHOT},
+	    {"watch", REQUEST_SUBSCRIBE},
+	    {"watch.cancel", REQUEST_UNSUBSCRIBE},
 	    {"compact", REQUEST_COMPACT},
 	    {"snapshot.read", REQUEST_SNAPSHOT_READ},
 	    {"log.read", REQUEST_LOG_READ},
@@ -435,6 +438,10 @@ dispatch_call(struct host *h, struct request *r, struct mp_span call)
 	case REQUEST_STATUS:
 	case REQUEST_DISCOVER:
 		dispatch_move(g, r, REQUEST_READY); /* at index 0 */
+		break;
+	case REQUEST_SUBSCRIBE:
+	case REQUEST_UNSUBSCRIBE:
+		watchers_request(g, r);
 		break;
 	case REQUEST_WATCH:
 	case REQUEST_AWAIT:

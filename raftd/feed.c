@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "raftd/inside.h"
+#include "raftd/mend.h"
 
 #define FEED_MESSAGES_MAX 8 /* to one peer in one turn */
 
@@ -84,6 +84,12 @@ feed_read_done(struct group *g, struct store_job *j)
 			j->out = NULL;
 		} else if (j->error != -ENOENT || j->from >= g->st.first) {
 			/* Not what was cut in the meantime. */
+			c->retry_ns =
+			    g->host->now.mono_ns + g->host->opt.election_ns;
+			/* What we have in memory is whole, and the peer gets
+			 * a snapshot of it once the log is cut. */
+			if (j->error == -EBADMSG && !MUTANT(88))
+				mend_log(g->host);
 			host_log(g->host, HOST_ERROR,
 			    "event=log_read group=%u first=%llu last=%llu "
 			    "error=\"%s\"",
@@ -176,7 +182,7 @@ feed_one(struct group *g, uint64_t peer)
 		return true;
 	}
 	c = catchup_of(g, peer);
-	if (c == NULL || c->reading)
+	if (c == NULL || c->reading || c->retry_ns > g->host->now.mono_ns)
 		return false;
 	if (c->blob == NULL || c->from != w.first || c->last > w.last) {
 		drop_blob(c);

@@ -8,6 +8,7 @@
 
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 #define RUNS_CAP_MIN 1024
 #define HELD_BYTES_MAX (64u * 1024) /* of one held message: none is larger */
@@ -78,13 +79,16 @@ group_put_commit(struct group *g)
 void
 group_put_peer(struct group *g, const struct peer *p)
 {
-	uint8_t payload[16 + IDENTITY_ID_LEN];
+	uint8_t payload[PEER_RECORD_LEN];
 	struct record r = {
 	    .kind = RECORD_PEER, .payload = payload, .len = sizeof(payload)};
 
 	put_le64(payload, p->id);
 	put_le64(payload + 8, p->boot);
 	memcpy(payload + 16, p->uuid, IDENTITY_ID_LEN);
+	put_le64(payload + 32, p->nonce);
+	put_le64(payload + 40, p->acked_term);
+	put_le64(payload + 48, p->acked);
 	put_small(g, &r);
 }
 
@@ -742,6 +746,7 @@ group_free(struct group *g)
 		free(m);
 	}
 	feed_release(g);
+	watchers_free(g->watchers);
 	if (g->fsm != NULL)
 		g->ops->free(g->fsm);
 	tail_release(&g->tail);

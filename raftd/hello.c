@@ -47,7 +47,9 @@ host_hello_self(const struct host *h, uint64_t to, struct host_hello *hello)
 	    .to = to,
 	    .boot = h->identity.boot,
 	    .nonce = h->nonce,
-	    .priority = h->opt.priority};
+	    .priority = h->opt.priority,
+	    .untrusted = quarantine_is_noted(h->group)};
+	quarantine_put_end(h->group, hello);
 	memcpy(hello->cluster, h->identity.cluster, IDENTITY_ID_LEN);
 	memcpy(hello->uuid, h->identity.uuid, IDENTITY_ID_LEN);
 	memcpy(hello->address, h->opt.address, HOST_ADDR_MAX);
@@ -81,6 +83,9 @@ judge_cluster(const struct host *h, const struct host_hello *hello)
 	if (!is_unbound(h->identity.cluster)) {
 		if (is_unbound(hello->cluster))
 			return "it is in no cluster yet";
+		if (identity_was(&h->identity, hello->cluster))
+			return "a former life of this cluster: it was "
+			       "recovered since";
 		return memcmp(hello->cluster, h->identity.cluster,
 			   IDENTITY_ID_LEN) != 0
 			   ? "another cluster"
@@ -126,6 +131,22 @@ judge_member(
 	return may_be_member(g, hello, p) ? NULL : "not a member";
 }
 
+/* Does it have all that we know it to have had? */
+static bool
+has_forgotten(const struct peer *p, const struct host_hello *hello)
+{
+	if (memcmp(p->uuid, hello->uuid, IDENTITY_ID_LEN) != 0 ||
+	    hello->boot < p->boot)
+		return true;
+	/* Copied while it ran: then only its log tells. */
+	if (hello->term != 0 && !MUTANT(194) &&
+	    (hello->term < p->acked_term ||
+		(hello->term == p->acked_term && hello->last < p->acked)))
+		return true;
+	return hello->boot == p->boot && p->nonce != 0 &&
+	       hello->nonce != p->nonce;
+}
+
 static const char *
 judge(const struct host *h, const struct host_hello *hello,
     const struct peer *p, struct host_time now)
@@ -145,17 +166,13 @@ judge(const struct host *h, const struct host_hello *hello,
 	why = judge_member(h, hello, p);
 	if (why != NULL || p == NULL || p->boot == 0)
 		return why; /* never met */
-	if (memcmp(p->uuid, hello->uuid, IDENTITY_ID_LEN) != 0)
-		return "another data directory than before under this id";
-	if (hello->boot < p->boot)
-		return "an older boot than before: an old copy or a clone";
-	if (p->nonce == 0)
-		return NULL; /* not met in this run */
-	if (hello->boot == p->boot && hello->nonce != p->nonce)
-		return "the same boot from another process: a clone";
-	if (hello->boot > p->boot && is_alive(h, p, now))
+	if ((hello->boot != p->boot || hello->nonce != p->nonce) &&
+	    is_alive(h, p, now))
 		return "the server is still linked: a clone, or it restarts";
-	return NULL;
+	/* It says so itself once it knows; then it does no harm. */
+	return has_forgotten(p, hello) && !hello->untrusted && !MUTANT(195)
+		   ? HELLO_FORGOT
+		   : NULL;
 }
 
 /* The cluster that adds us: durable before we say that we are in it. */
@@ -188,8 +205,12 @@ host_hello_judge(
 		why = adopt_cluster(h, hello);
 	if (why != NULL)
 		return why;
-	news = p->boot != hello->boot ||
+	news = p->boot != hello->boot || p->nonce != hello->nonce ||
 	       memcmp(p->uuid, hello->uuid, IDENTITY_ID_LEN) != 0;
+	/* It begins anew: what it acknowledges from now on counts. */
+	if (hello->untrusted)
+		p->acked = p->acked_term = 0;
+	quarantine_hello(h->group, p, hello->untrusted);
 	p->boot = hello->boot;
 	p->nonce = hello->nonce;
 	p->heard_ns = now.mono_ns;
@@ -220,7 +241,7 @@ host_hello_put(struct mp_buf *b, const struct host_hello *h)
 {
 	size_t start = b->len;
 
-	mp_put_map(b, 11 + (h->priority != 0));
+	mp_put_map(b, 13 + (h->priority != 0) + h->untrusted);
 	mp_put_kv_u64(b, "protocol_min", h->protocol_min);
 	mp_put_kv_u64(b, "protocol_max", h->protocol_max);
 	mp_put_kv_bin(b, "cluster", h->cluster, IDENTITY_ID_LEN);
@@ -231,8 +252,12 @@ host_hello_put(struct mp_buf *b, const struct host_hello *h)
 	mp_put_kv_u64(b, "nonce", h->nonce);
 	mp_put_kv_str(b, "address", h->address);
 	mp_put_kv_str(b, "client", h->client);
+	mp_put_kv_u64(b, "last", h->last);
+	mp_put_kv_u64(b, "term", h->term);
 	if (h->priority != 0)
 		mp_put_kv_u64(b, "priority", h->priority);
+	if (h->untrusted)
+		mp_put_kv_bool(b, "untrusted", true);
 	mp_put_str(b, "sum");
 	sum_put(b, start);
 }
@@ -288,6 +313,9 @@ host_hello_read(struct mp_span params, struct host_hello *out)
 	    mp_get_u64(&m, "nonce", &h.nonce) < 0 ||
 	    get_text(&m, "address", h.address, sizeof(h.address)) < 0 ||
 	    get_text(&m, "client", h.client, sizeof(h.client)) < 0 ||
+	    mp_opt_u64(&m, "last", &h.last) < 0 ||
+	    mp_opt_u64(&m, "term", &h.term) < 0 ||
+	    mp_opt_bool(&m, "untrusted", &h.untrusted) < 0 ||
 	    mp_opt_u64(&m, "priority", &h.priority) < 0)
 		return -EPROTO;
 	/* Version 1 had no sum; it is refused for what it is. */

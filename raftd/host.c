@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "raftd/mend.h"
 #include "raftd/snapshot.h"
 #include "raftd/strain.h"
+#include "raftd/watchers.h"
 
 #define INBOX_MAX 65536 /* messages in one turn; links are bounded as well */
 
@@ -117,8 +119,8 @@ inbox_room(struct host *h)
 	return &h->inbox[h->inbox_count++];
 }
 
-static void
-put_event(struct host *h, enum raft_event_type type, uint64_t peer)
+void
+host_put_event(struct host *h, enum raft_event_type type, uint64_t peer)
 {
 	struct inbound *in = inbox_room(h);
 
@@ -138,7 +140,7 @@ host_link_up(struct host *h, uint64_t peer)
 		return;
 	p->link_up = true;
 	p->cause[0] = '\0';
-	put_event(h, RAFT_EV_PEER_UP, peer);
+	host_put_event(h, RAFT_EV_PEER_UP, peer);
 }
 
 void
@@ -149,7 +151,7 @@ host_link_down(struct host *h, uint64_t peer)
 	if (p == NULL || !p->link_up)
 		return;
 	p->link_up = false;
-	put_event(h, RAFT_EV_PEER_DOWN, peer);
+	host_put_event(h, RAFT_EV_PEER_DOWN, peer);
 }
 
 void
@@ -162,7 +164,7 @@ host_peer_gone(struct host *h, uint64_t peer, struct host_time now)
 		return;
 	p->linked_in = false;
 	h->group->links_stale = true;
-	put_event(h, RAFT_EV_PEER_DOWN, peer);
+	host_put_event(h, RAFT_EV_PEER_DOWN, peer);
 }
 
 /*
@@ -181,6 +183,8 @@ host_link_failed(struct host *h, uint64_t peer, const char *cause)
 	/* Without the prefix it is what we say of the other one. */
 	if (strcmp(cause, "refused: " HELLO_REMOVED) == 0)
 		members_removed(g, peer);
+	if (strcmp(cause, "refused: " HELLO_FORGOT) == 0)
+		quarantine_lost(g, peer);
 }
 
 /* ---- input ------------------------------------------------------------- */
@@ -226,6 +230,7 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 	struct answer a;
 	struct blob *b;
 	size_t offset, len;
+	struct trust t;
 	uint32_t group;
 	bool full;
 
@@ -252,6 +257,12 @@ host_peer_message(struct host *h, uint64_t peer, const struct frame *f)
 			return -EPROTO;
 		if (group == h->group->id)
 			strain_told(h->group, peer, full);
+		return 0;
+	}
+	if (mp_span_eq(f->method, "trust")) {
+		if (trust_read(f, &t) < 0)
+			return -EPROTO;
+		quarantine_message(h->group, peer, &t);
 		return 0;
 	}
 	/* The one copy of what a leader sends: its entries stay in this blob
@@ -301,6 +312,7 @@ host_client_gone(struct host *h, uint64_t client)
 	struct request_queue *q = &h->group->queue[REQUEST_WAITING];
 	struct request *r, *tmp;
 
+	watchers_gone(h->group, client);
 	/* What has not begun need not begin; the rest is answered into the
 	 * void. */
 	TAILQ_FOREACH_SAFE (r, q, link, tmp) {
@@ -336,6 +348,22 @@ host_pause(const struct host *h)
 	if (h->jobs_out >= STORE_JOBS_MAX || h->bytes_out >= STORE_BYTES_MAX)
 		bits |= PAUSE_STORE;
 	return bits;
+}
+
+bool
+host_overdue(const struct host *h)
+{
+	static const enum request_state waits[] = {
+	    REQUEST_WAITING, REQUEST_PENDING, REQUEST_FORWARDED};
+	const struct request *r;
+
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		r = TAILQ_FIRST(&h->group->queue[waits[i]]);
+		if (r != NULL && h->now.mono_ns > r->arrived_ns &&
+		    h->now.mono_ns - r->arrived_ns > HOST_OVERDUE_NS)
+			return true;
+	}
+	return false;
 }
 
 /* ---- storage ----------------------------------------------------------- */
@@ -469,6 +497,9 @@ take_stored(struct host *h)
 				    strerror(-j->error));
 			else if (j->last > 0)
 				h->group->snap->compacting = true;
+			mend_compacted(h, j->from);
+		} else if (j->kind == STORE_ROLL) {
+			mend_rolled(h, j);
 		} else if (j->kind == STORE_RETRY) {
 			strain_retried(h, j);
 		} else if (j->kind != STORE_WRITE) {
@@ -497,6 +528,8 @@ take_event(struct host *h, const struct inbound *in)
 	struct raft_event ev = {.type = in->event, .now = {h->now.mono_ns}};
 
 	ev.u.peer.id = in->peer;
+	if (ev.type == RAFT_EV_PEER_DOWN)
+		quarantine_note_acked(h->group, in->peer);
 	group_step(h->group, &ev);
 	if (ev.type == RAFT_EV_PEER_DOWN)
 		dispatch_lost_peer(h->group, in->peer);
@@ -581,7 +614,7 @@ host_turn(struct host *h, struct host_time now)
 {
 	struct group *g = h->group;
 	struct raft_event tick = {.type = RAFT_EV_TICK};
-	uint64_t next;
+	uint64_t next, watch_ns;
 	int more;
 	bool slept = now.mono_ns - h->now.mono_ns >= h->opt.election_ns;
 
@@ -615,6 +648,7 @@ host_turn(struct host *h, struct host_time now)
 	more = apply_committed(g);
 	if (more < 0)
 		host_fail(h, 70, "the state machine cannot apply an entry");
+	mend_turn(g);
 	snapshot_turn(g);
 	apply_reads(g);
 	apply_watches(g, now.mono_ns >= h->sweep_ns);
@@ -628,8 +662,13 @@ host_turn(struct host *h, struct host_time now)
 		next = snapshot_deadline(g);
 	if (due_deadline(g) < next)
 		next = due_deadline(g);
+	if (mend_deadline(g) < next)
+		next = mend_deadline(g);
 	if (strain_deadline(g) < next)
 		next = strain_deadline(g);
+	watch_ns = watchers_turn(g);
+	if (watch_ns < next)
+		next = watch_ns;
 	if (h->pool.open > 0 && h->sweep_ns < next)
 		next = h->sweep_ns;
 	return more > 0 || host_busy(h) ? now.mono_ns : next;

@@ -113,6 +113,9 @@ struct host_env {
 	/* Answer (a whole frame).  Dropped if the client has gone. */
 	void (*client_send)(
 	    void *ctx, uint64_t client, const struct piece *, unsigned count);
+	/* Bytes queued to a client that it has not taken yet, of all clients
+	 * for 0.  NULL: nobody is ever slow. */
+	size_t (*client_backlog)(void *ctx, uint64_t client);
 	/* mono_ns as of this moment, not of the turn. */
 	uint64_t (*clock)(void *ctx);
 	/* One event: "event=leader term=7", without ts, level. */
@@ -159,6 +162,10 @@ enum host_pause {
 	PAUSE_STORE = 2,    /* storage is behind */
 };
 unsigned host_pause(const struct host *);
+/* Requests that came first wait for longer than this: what comes on top of
+ * all that is held already had better be refused. */
+#define HOST_OVERDUE_NS 250000000ull
+bool host_overdue(const struct host *);
 
 /*
  * A peer's side of the handshake was read: may it be linked?  NULL yes, else
@@ -174,6 +181,10 @@ struct host_hello {
 	uint64_t id, to; /* who speaks, whom it believes it speaks to */
 	uint64_t boot;	 /* boot counter */
 	uint64_t nonce;	 /* random, of this boot */
+	/* Where its log ends, durably, and the term it has reached; 0 unknown:
+	 * it may lack what it acknowledged, and knows. */
+	uint64_t last, term;
+	bool untrusted; /* it follows without a vote, see trust.c */
 	uint64_t priority;
 	char address[HOST_ADDR_MAX];
 	/* where its clients are served, comma-separated */
@@ -220,6 +231,12 @@ bool host_drained(const struct host *);
 int host_snapshot_write(const struct host *, struct disk *);
 /* It is written, or -errno; queues only. */
 void host_snapshot_done(struct host *, int error);
+
+/* ---- rot ---------------------------------------------------------------- */
+
+struct scrub_result;
+/* What reading all of the directory has shown (scrub.h). */
+void host_scrubbed(struct host *, const struct scrub_result *);
 
 /* ---- looking ----------------------------------------------------------- */
 

@@ -13,8 +13,11 @@
  *	hello.c	    the handshake of peers
  *	members.c   changes of members, who should lead
  *	plan.c	    where a change leads and by which steps
+ *	watchers.c  watchers.h: changes to those who want to be told
+ *	quarantine.c  servers that came back with an empty or an old directory
  *	status.c    what can be looked at
  *	strain.c    strain.h: a disk that is full or slow
+ *	mend.c	    mend.h: rot that was found while it runs
  *	snapshot.c  snapshot.h: snapshots, with snapboot.c and snapship.c
  *
  * Everything is reached from the event thread only.
@@ -46,14 +49,20 @@
 #define IN_SYNC_ENTRIES 1024 /* further behind is not in sync */
 /* What a server that was removed hears from those who know. */
 #define HELLO_REMOVED "removed from the cluster"
+/* What one hears that came back with less than it had. */
+#define HELLO_FORGOT "an empty or an old directory under this id"
 
 /* What is known of another server, kept over restarts (RECORD_PEER). */
 struct peer {
 	uint64_t id;
 	uint64_t boot; /* the highest seen; 0: never met */
 	uint8_t uuid[IDENTITY_ID_LEN];
+	uint64_t nonce; /* of that boot; 0: not known */
+	/* The highest that it acknowledged to us, and in which term. */
+	uint64_t acked, acked_term;
 	/* of this run */
-	uint64_t nonce; /* 0: not met in this run */
+	bool untrusted;	      /* it may have forgotten what it promised */
+	uint64_t redeemed_ns; /* told that this is over, the last time */
 	char client[4 * HOST_ADDR_MAX];
 	char address[HOST_ADDR_MAX]; /* as its hello has it */
 	char cause[128]; /* why our link to it could not be made, last */
@@ -64,6 +73,8 @@ struct peer {
 	bool linked_in;	    /* its to us */
 	uint64_t heard_ns;
 };
+
+#define PEER_RECORD_LEN (40 + IDENTITY_ID_LEN)
 
 struct config_at {
 	uint64_t index;
@@ -83,13 +94,15 @@ STAILQ_HEAD(held_queue, held_msg);
 
 /* Old entries on their way to a peer that is far behind. */
 struct catchup {
-	uint64_t peer; /* 0: unused */
-	bool reading;  /* a job is out */
+	uint64_t peer;	   /* 0: unused */
+	bool reading;	   /* a job is out */
+	uint64_t retry_ns; /* it failed: not before */
 	uint64_t from, last;
 	struct blob *blob; /* whole records, NULL: none */
 };
 
 struct snapshots; /* snapshot.h */
+struct watchers;  /* watchers.h */
 
 /* The change of members that this server, leading, carries out. */
 struct change_state {
@@ -112,6 +125,7 @@ struct transfer_state {
 struct group {
 	struct host *host;
 	struct snapshots *snap;
+	struct watchers *watchers;
 	uint32_t id;
 	struct raft *raft;
 	struct raft_run *runs;
@@ -153,6 +167,11 @@ struct group {
 	bool removed;	    /* were told so: quiet from now on */
 	bool dirty;	    /* was stepped in this turn */
 	bool damaged;	    /* and the log has a note of it */
+	/* We may have forgotten what we promised: who says so, and which
+	 * write noted it; peers are told once that is durable. */
+	bool untrusted;
+	uint64_t untrusted_by, untrusted_seq;
+	uint64_t trusted_by, trusted_term; /* who says that this is over */
 };
 
 /* What came from a peer, or happened to its link, in order: a message of a
@@ -184,6 +203,16 @@ struct strain {
 	uint64_t handed_ns; /* no handover before */
 };
 
+/* mend.h */
+struct mend {
+	uint64_t segment; /* up to this one they may have rotted, 0 none */
+	bool rolling;	  /* a job begins another segment */
+	bool rolled;
+	uint64_t need; /* a snapshot of so much will do */
+	uint64_t next_ns;
+	uint64_t rounds, found; /* of scrubs, by them */
+};
+
 struct host {
 	struct host_options opt;
 	struct host_env env;
@@ -212,6 +241,7 @@ struct host {
 	unsigned jobs_out;
 	size_t bytes_out;
 	struct strain strain;
+	struct mend mend;
 	uint64_t fsync_ns[FSYNC_SAMPLES];
 	uint64_t fsync_count;
 	/* memory that every turn uses again */
@@ -235,6 +265,8 @@ void host_put_record(
     struct host *, struct group *, struct blob *, size_t offset, size_t size);
 void host_submit(struct host *, struct store_job *);
 struct store_job *host_job(struct host *); /* NULL without memory */
+/* An event of a peer for the core, in the order of its messages. */
+void host_put_event(struct host *, enum raft_event_type, uint64_t peer);
 struct peer *host_peer(struct host *, uint64_t id);
 bool host_is_linked(const struct host *, uint64_t peer);
 /* Known or new; NULL without room for another one. */
@@ -324,6 +356,20 @@ void answer_send_error(
 void members_turn(struct group *);
 /* e is no more: the committed configuration follows it. */
 void members_part(struct group *, const struct config_entry *e);
+/* quarantine.c */
+void quarantine_turn(struct group *);
+/* A peer refuses us as HELLO_FORGOT. */
+void quarantine_lost(struct group *, uint64_t by);
+/* Peers may be told that we are not to be counted. */
+bool quarantine_is_noted(const struct group *);
+void quarantine_put_end(const struct group *, struct host_hello *);
+/* The hello of a peer was accepted. */
+void quarantine_hello(struct group *, struct peer *, bool untrusted);
+void quarantine_message(struct group *, uint64_t from, const struct trust *);
+/* What a peer has acknowledged to us, before that is forgotten. */
+void quarantine_note_acked(struct group *, uint64_t peer);
+
+/* members.c */
 /* A member says that we were removed. */
 void members_removed(struct group *, uint64_t by);
 void members_forget(struct group *, const struct request *);

@@ -32,6 +32,7 @@ in_reach(struct group *g, uint64_t id)
 	if (id == h->opt.id)
 		return true;
 	return raft_peer_status(g->raft, id, &ps) == 0 && ps.heard.ns != 0 &&
+	       !ps.untrusted &&
 	       h->now.mono_ns - ps.heard.ns < h->opt.election_ns;
 }
 
@@ -824,6 +825,7 @@ members_turn(struct group *g)
 {
 	if (g->host->broken)
 		return;
+	quarantine_turn(g);
 	look_for_ends(g);
 	watch_transfer(g);
 	if (g->st.role == RAFT_LEADER) {

@@ -500,6 +500,34 @@ removed_read(const struct frame *f, uint32_t *group_out)
 }
 
 void
+trust_put(struct mp_buf *b, const struct trust *t)
+{
+	size_t start = sum_begin(b, "trust", 3);
+
+	mp_put_u64(b, t->group);
+	mp_put_u64(b, t->term);
+	mp_put_u64(b, t->id);
+	sum_put(b, start);
+}
+
+int
+trust_read(const struct frame *f, struct trust *out)
+{
+	struct mp_cur cur = mp_cur_span(f->params);
+	uint64_t group;
+	struct trust t;
+	uint32_t count;
+
+	if (mp_read_array(&cur, &count) < 0 || mp_read_u64(&cur, &group) < 0 ||
+	    group > UINT32_MAX || mp_read_u64(&cur, &t.term) < 0 ||
+	    mp_read_u64(&cur, &t.id) < 0 || sum_read(&cur, f->params.p) < 0)
+		return -EPROTO;
+	t.group = (uint32_t)group;
+	*out = t;
+	return 0;
+}
+
+void
 forward_put(struct mp_buf *b, const struct forward *f)
 {
 	size_t start = sum_begin(b, "forward", 4);

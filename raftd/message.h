@@ -78,11 +78,19 @@ void message_put_append(struct mp_buf *, uint32_t group,
 int message_read(const struct frame *, uint64_t from, uint64_t to,
     uint32_t *group, struct raft_msg *, struct mp_span *records);
 
-/* "You are no member any more": a whole frame. */
 /* [2, "space", [group, full, sum]]: has the sender room in its log? */
 void space_put(struct mp_buf *, uint32_t group, bool full);
 int space_read(const struct frame *, uint32_t *group, bool *full);
 
+/* A server that came back with an empty or an old directory has caught up:
+ * told to it by the leader of this term, and then by it to all others. */
+struct trust {
+	uint32_t group;
+	uint64_t term, id;
+};
+void trust_put(struct mp_buf *, const struct trust *);
+int trust_read(const struct frame *, struct trust *);
+/* "You are no member any more": a whole frame. */
 void removed_put(struct mp_buf *, uint32_t group);
 int removed_read(const struct frame *, uint32_t *group);
 

@@ -231,6 +231,8 @@ target_member(struct config_entry *e, const struct change *c, int at,
 		break;
 	default:
 		tune(&e->info[at], c);
+		if (MUTANT(198))
+			e->config.member[at].voter = RAFT_VOTER_NEW;
 		break;
 	}
 	return WIRE_OK;

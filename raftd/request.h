@@ -61,6 +61,8 @@ enum request_kind {
 	REQUEST_CHANGE,	 /* of members, by the leader */
 	REQUEST_TRANSFER,
 	REQUEST_DISCOVER,
+	REQUEST_SUBSCRIBE,     /* watch: watchers.h */
+	REQUEST_UNSUBSCRIBE,   /* watch.cancel */
 	REQUEST_WATCH,	       /* changes, as they are applied here */
 	REQUEST_AWAIT,	       /* a lock, the same */
 	REQUEST_SNAPSHOT,      /* take one; READY when it is there */

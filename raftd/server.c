@@ -25,6 +25,7 @@
 #include "raftd/notify.h"
 #include "raftd/now.h"
 #include "raftd/peer.h"
+#include "raftd/scrub.h"
 #include "raftd/service.h"
 #include "raftd/storage.h"
 
@@ -72,6 +73,7 @@ struct server {
 	uint64_t input;		  /* requests and messages so far */
 	uint64_t asked, asked_ns; /* stopping: requests so far, since when */
 	struct child child;
+	struct scrub *scrub;
 };
 
 /* ---- what the host asks for -------------------------------------------- */
@@ -117,6 +119,14 @@ env_client_send(
 
 	if (s->service != NULL)
 		service_send(s->service, client, piece, count);
+}
+
+static size_t
+env_client_backlog(void *ctx, uint64_t client)
+{
+	struct server *s = ctx;
+
+	return s->service != NULL ? service_backlog(s->service, client) : 0;
 }
 
 static uint64_t
@@ -189,9 +199,23 @@ static int
 env_snapshot_start(void *ctx)
 {
 	struct server *s = ctx;
-
-	return child_start(
+	uint64_t before = now().mono_ns;
+	int error = child_start(
 	    &s->child, s->base, write_snapshot, snapshot_written, s);
+
+	/* All that requests wait for a snapshot. */
+	if (error == 0)
+		log_event(HOST_INFO, "event=snapshot_begin stall_us=%llu",
+		    (unsigned long long)(now().mono_ns - before) / 1000);
+	return error;
+}
+
+static void
+scrubbed(const struct scrub_result *r, void *ctx)
+{
+	struct server *s = ctx;
+
+	host_scrubbed(s->host, r);
 }
 
 static void
@@ -259,17 +283,18 @@ describe(struct server *s)
 	peers_stat(s->peers, &ps);
 	log_event(HOST_INFO,
 	    "event=counters turns=%llu clients=%llu accepted=%llu "
-	    "refused=%llu requests=%llu malformed=%llu slow=%llu "
-	    "unread=%zu dials=%llu links=%llu strangers_refused=%llu "
+	    "refused=%llu requests=%llu flooded=%llu malformed=%llu "
+	    "slow=%llu unread=%zu dials=%llu links=%llu strangers_refused=%llu "
 	    "jobs=%llu runs=%llu in_place=%llu wakes_thread=%llu "
 	    "wakes_event=%llu marks=%llu prepares=%llu",
 	    (unsigned long long)s->turns, (unsigned long long)sv.connections,
 	    (unsigned long long)sv.accepted, (unsigned long long)sv.refused,
-	    (unsigned long long)sv.requests, (unsigned long long)sv.malformed,
-	    (unsigned long long)sv.slow, sv.output_bytes,
-	    (unsigned long long)ps.dials, (unsigned long long)ps.links,
-	    (unsigned long long)ps.refused, (unsigned long long)st.jobs,
-	    (unsigned long long)st.runs, (unsigned long long)st.in_place,
+	    (unsigned long long)sv.requests, (unsigned long long)sv.flooded,
+	    (unsigned long long)sv.malformed, (unsigned long long)sv.slow,
+	    sv.output_bytes, (unsigned long long)ps.dials,
+	    (unsigned long long)ps.links, (unsigned long long)ps.refused,
+	    (unsigned long long)st.jobs, (unsigned long long)st.runs,
+	    (unsigned long long)st.in_place,
 	    (unsigned long long)st.wakes_thread,
 	    (unsigned long long)st.wakes_event, (unsigned long long)st.marks,
 	    (unsigned long long)st.prepares);
@@ -565,6 +590,7 @@ open_host(struct server *s, struct errtext *et)
 	    .peer_backlog = env_peer_backlog,
 	    .peers_changed = env_peers_changed,
 	    .client_send = env_client_send,
+	    .client_backlog = env_client_backlog,
 	    .clock = env_clock,
 	    .log = env_log,
 	    .snapshot_start = env_snapshot_start,
@@ -662,6 +688,9 @@ start(struct server *s)
 	ret = storage_start(s->storage, host_wal(s->host));
 	if (ret == 0)
 		ret = open_service(s);
+	if (ret == 0 && c->scrub_ns > 0)
+		ret = scrub_start(s->base, c->dir, c->scrub_ns, c->scrub_rate,
+		    HOST_GROUP_DEFAULT, scrubbed, s, &s->scrub);
 	if (ret == 0)
 		ret = peers_start(s->peers, s->host);
 	return ret < 0 ? complain(EXIT_OS, strerror(-ret)) : EXIT_OK;
@@ -697,6 +726,7 @@ finish(struct server *s)
 	for (i = 0; i < s->clients; i++)
 		net_listener_close(&s->client[i]);
 	child_end(&s->child);
+	scrub_free(s->scrub);
 	service_free(s->service);
 	peers_free(s->peers);
 	storage_free(s->storage);

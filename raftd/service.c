@@ -217,6 +217,17 @@ service_send(struct service *s, uint64_t client, const struct piece *piece,
 		mark_dirty(c);
 }
 
+size_t
+service_backlog(const struct service *s, uint64_t client)
+{
+	struct conn *c;
+
+	if (client == 0)
+		return s->output_bytes;
+	c = conn_by_id(s, client);
+	return c != NULL ? c->out.bytes : 0;
+}
+
 static void
 answer_buf(struct conn *c, struct mp_buf *b)
 {
@@ -309,6 +320,22 @@ hello(struct conn *c, const struct frame *f)
 	hello_answer(c, f->msgid);
 }
 
+/*
+ * Not reading on is answer enough for who sends faster than it is answered.
+ * But when those that came before wait for long already, more than can be
+ * done is asked for, and all that would do is to move the queue to where
+ * nobody can tell it from a lost request.
+ */
+static bool
+is_flood(const struct conn *c)
+{
+	const struct service *s = c->service;
+
+	return (c->requests >= s->opt.requests_max ||
+		   host_pause(s->host) != 0) &&
+	       host_overdue(s->host);
+}
+
 static void
 take_frame(struct conn *c, const struct frame *f)
 {
@@ -319,6 +346,13 @@ take_frame(struct conn *c, const struct frame *f)
 	s->stat.requests++;
 	if (f->type == FRAME_REQUEST && mp_span_eq(f->method, "hello")) {
 		hello(c, f);
+		return;
+	}
+	if (is_flood(c)) {
+		s->stat.flooded++;
+		if (f->type == FRAME_REQUEST)
+			answer_error(c, f->msgid, WIRE_BUSY,
+			    "more is asked for than can be done");
 		return;
 	}
 	if (f->type == FRAME_REQUEST && ++c->requests >= s->opt.requests_max)
@@ -380,7 +414,7 @@ read_frames(struct conn *c)
 	int ret;
 
 	while (c->state == CONN_OPEN && c->pause == 0) {
-		if (host_pause(c->service->host) != 0) {
+		if (host_pause(c->service->host) != 0 && !is_flood(c)) {
 			conn_pause(c, PAUSE_CONN_HOST);
 			return;
 		}
@@ -578,14 +612,18 @@ static void
 resume_paused(struct service *s)
 {
 	struct conn *c, *next;
+	bool flooded;
 
-	if (TAILQ_EMPTY(&s->paused) || host_pause(s->host) != 0)
+	if (TAILQ_EMPTY(&s->paused))
+		return;
+	flooded = host_overdue(s->host);
+	if (host_pause(s->host) != 0 && !flooded)
 		return;
 	for (c = TAILQ_FIRST(&s->paused); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, paused);
 		c->pause &= ~(unsigned)PAUSE_CONN_HOST;
 		/* Half way down, so that pausing is not one by one. */
-		if (c->requests <= s->opt.requests_max / 2)
+		if (c->requests <= s->opt.requests_max / 2 || flooded)
 			c->pause &= ~(unsigned)PAUSE_CONN_REQUESTS;
 		if (c->out.bytes <= s->opt.output_bytes_max / 32)
 			c->pause &= ~(unsigned)PAUSE_CONN_OUTPUT;
@@ -602,7 +640,7 @@ resume_paused(struct service *s)
 		if (c->state == CONN_OPEN && c->pause == 0 &&
 		    event_add(&c->read_ev, NULL) < 0)
 			conn_kill(c);
-		if (host_pause(s->host) != 0)
+		if (host_pause(s->host) != 0 && !flooded)
 			return;
 	}
 }

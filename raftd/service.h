@@ -10,6 +10,7 @@
  * used again.  It has at most requests_max open requests and does not read
  * further when it has, nor when its answers are not read, nor when the host
  * says so: each is a PAUSE_CONN_* bit, and it reads again once none is set.
+ * When those that came first wait for long, it reads and refuses instead.
  * An idle connection holds no buffer: bytes are read into one that all
  * share, and only an unfinished message is kept by its connection.
  *
@@ -60,6 +61,7 @@ struct service;
 struct service_stat {
 	uint64_t connections, accepted, refused;
 	uint64_t requests, malformed, slow; /* slow: closed for not reading */
+	uint64_t flooded; /* requests refused because of too many others */
 	size_t output_bytes, input_bytes;
 };
 
@@ -73,6 +75,8 @@ void service_options_set(struct service *, const struct service_options *);
 /* host_env.client_send */
 void service_send(
     struct service *, uint64_t client, const struct piece *, unsigned count);
+/* host_env.client_backlog */
+size_t service_backlog(const struct service *, uint64_t client);
 /* After each turn: write what was queued, read on where that is possible. */
 void service_flush(struct service *);
 /* Deadlines; returns the next one (mono_ns), UINT64_MAX for none. */

@@ -65,9 +65,8 @@ load(struct group *g, const struct snap_file *f, struct errtext *et)
 	return error;
 }
 
-/* Out of the way, not gone. */
-static void
-quarantine(struct host *h, const struct snap_file *f)
+void
+snapshot_quarantine(struct host *h, const struct snap_file *f)
 {
 	const struct disk_ops *ops = h->disk->ops;
 	char to[SNAP_PATH_LEN + 16];
@@ -93,6 +92,7 @@ snapboot_load(struct group *g, struct errtext *et)
 	int n = snap_list(h->disk, g->id, file, SNAP_HELD_MAX);
 	bool loaded = false;
 
+	(void)snap_tidy_tmp(h->disk);
 	if (n < 0)
 		return errtext(
 		    et, n, "cannot list the snapshots: %s", strerror(-n));
@@ -118,7 +118,7 @@ snapboot_load(struct group *g, struct errtext *et)
 		    g->id, file[i].path, why.text);
 		if (error != -EBADMSG)
 			return errtext(et, error, "%.200s", why.text);
-		quarantine(h, &file[i]);
+		snapshot_quarantine(h, &file[i]);
 	}
 	if (loaded)
 		host_log(h, HOST_INFO,

@@ -590,6 +590,8 @@ snapship_done(struct group *g, struct store_job *j)
 		snapserve_done(g, j);
 	else if (j->kind == STORE_SNAP_READ)
 		read_done(g, j);
+	else if (j->kind == STORE_SNAP_DROP)
+		snapshot_dropped(g, j);
 	else if (j->kind == STORE_SNAP_WRITE)
 		write_done(g, j);
 	else

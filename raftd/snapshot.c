@@ -91,15 +91,55 @@ snapshot_use(void *ctx, struct snap_reader *r)
 /* ---- keeping ----------------------------------------------------------- */
 
 static void
-drop_file(struct group *g, const char *path)
+drop_failed(struct group *g, const char *path, int error)
 {
-	struct disk *d = g->host->disk;
-	int error = d->ops->unlink(d->ctx, path);
-
 	if (error < 0 && error != -ENOENT)
 		host_log(g->host, HOST_WARN,
 		    "event=snapshot_unlink group=%u file=%s error=\"%s\"",
 		    g->id, path, strerror(-error));
+}
+
+static bool
+drop_step(struct group *g, const char *path)
+{
+	struct host *h = g->host;
+	struct store_job *j = host_job(h);
+
+	if (j == NULL)
+		return false;
+	j->kind = STORE_SNAP_DROP;
+	j->group = g->id;
+	j->disk = h->disk;
+	(void)snprintf(j->path, sizeof(j->path), "%s", path);
+	host_submit(h, j);
+	return true;
+}
+
+/* At once it has a name by which nobody takes it for a snapshot, and which
+ * is removed at the next start; storage does the rest. */
+static void
+drop_file(struct group *g, const char *path)
+{
+	struct disk *d = g->host->disk;
+	char tmp[SNAP_PATH_LEN];
+	int n = snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+
+	if (n > 0 && (size_t)n < sizeof(tmp) &&
+	    d->ops->rename(d->ctx, path, tmp) == 0 && drop_step(g, tmp))
+		return;
+	drop_failed(g, path, d->ops->unlink(d->ctx, path));
+}
+
+void
+snapshot_dropped(struct group *g, const struct store_job *j)
+{
+	char path[SNAP_PATH_LEN];
+
+	memcpy(path, j->path, sizeof(path));
+	if (j->error < 0)
+		drop_failed(g, path, j->error);
+	else if (j->last > 0)
+		(void)drop_step(g, path);
 }
 
 void
@@ -328,6 +368,7 @@ is_due(const struct group *g)
 {
 	const struct snapshots *s = g->snap;
 	const struct host_options *o = &g->host->opt;
+	uint64_t bytes = o->snapshot_bytes;
 
 	if (g->host->env.snapshot_start == NULL || s->running ||
 	    g->host->stopping || g->applied == 0 ||
@@ -337,8 +378,12 @@ is_due(const struct group *g)
 		return true;
 	if (g->host->now.mono_ns < s->retry_ns)
 		return false;
+	/* A state that is larger than that is not written anew each time: at
+	 * most as much as the log. */
+	if (s->count > 0 && s->held[0].sum.file_len > bytes)
+		bytes = s->held[0].sum.file_len;
 	return (o->snapshot_bytes != 0 &&
-		   g->applied_bytes - s->bytes_at >= o->snapshot_bytes) ||
+		   g->applied_bytes - s->bytes_at >= bytes) ||
 	       (o->snapshot_entries != 0 &&
 		   g->applied - s->index_at >= o->snapshot_entries);
 }
@@ -480,6 +525,41 @@ snapshot_put_state(struct group *g, struct mp_buf *b)
 	mp_put_kv_u64(b, "sent_bytes", s->sent_bytes);
 	mp_put_kv_u64(b, "received_bytes", s->received_bytes);
 	snapship_put_receiving(g, b);
+}
+
+void
+snapshot_renew(struct group *g)
+{
+	struct snapshots *s = g->snap;
+
+	if (s->count > 0 && g->applied <= s->held[0].file.index) {
+		cut(g, true);
+		/* It may begin there already, and then say so once more. */
+		if (!s->compacting)
+			snapshot_put_start(g, RECORD_START);
+		return;
+	}
+	s->requested = s->cut_requested = true;
+}
+
+void
+snapshot_rotted(struct group *g, const char *path)
+{
+	struct snapshots *s = g->snap;
+
+	for (unsigned i = 0; i < s->count; i++) {
+		if (strcmp(s->held[i].file.path, path) != 0)
+			continue;
+		host_log(g->host, HOST_ERROR,
+		    "event=snapshot_damaged group=%u file=%s", g->id, path);
+		snapshot_quarantine(g->host, &s->held[i].file);
+		s->count--;
+		memmove(s->held + i, s->held + i + 1,
+		    (s->count - i) * sizeof(s->held[0]));
+		/* Without one the log cannot be begun with. */
+		s->requested = true;
+		return;
+	}
 }
 
 /* ---- installing -------------------------------------------------------- */

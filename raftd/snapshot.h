@@ -89,10 +89,16 @@ void snapshot_request(struct group *, struct request *);
 void snapshot_answer(struct group *, struct request *, struct mp_buf *);
 /* What there is, as a map: for status. */
 void snapshot_put_state(struct group *, struct mp_buf *);
+/* A new one is to be taken, whatever is there, and the log cut behind it. */
+void snapshot_renew(struct group *);
+/* This file has rotted: it is put aside. */
+void snapshot_rotted(struct group *, const char *path);
 /* Take a verified file over: 0 it is in force, 1 not needed, -errno. */
 int snapshot_install(struct group *, const char *path);
 /* Holds a file, newest first; the oldest go from disk. */
 void snapshot_hold(struct group *, const struct snap_held *);
+/* A part of a file that was given up is gone. */
+void snapshot_dropped(struct group *, const struct store_job *);
 /* The record that says where the log begins, and what has to outlive what
  * stands before it. */
 void snapshot_put_start(struct group *, enum record_kind);
@@ -105,6 +111,9 @@ struct snap_into {
 	struct snap_meta meta;
 };
 int snapshot_use(void *ctx, struct snap_reader *);
+
+/* Out of the way, not gone. */
+void snapshot_quarantine(struct host *, const struct snap_file *);
 
 /* ---- snapboot.c -------------------------------------------------------- */
 

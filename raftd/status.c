@@ -167,7 +167,7 @@ status_put(struct group *g, struct mp_buf *b)
 
 	raft_status(g->raft, &g->st);
 	host_hello_self(h, 0, &self);
-	mp_put_map(b, 32);
+	mp_put_map(b, 33);
 	mp_put_kv_u64(b, "id", h->opt.id);
 	put_name(b, h, h->opt.id);
 	mp_put_kv_str(b, "address", h->opt.address);
@@ -196,6 +196,7 @@ status_put(struct group *g, struct mp_buf *b)
 		mp_put_str(b, "no-joint");
 	mp_put_kv_bool(b, "removed", g->removed);
 	mp_put_kv_str(b, "disk", strain_name(h));
+	mp_put_kv_bool(b, "quarantined", g->untrusted);
 	mp_put_str(b, "snapshots");
 	snapshot_put_state(g, b);
 	mp_put_kv_bool(b, "ok", true);
@@ -256,7 +257,7 @@ put_member(
 	struct peer *p = host_peer(h, id);
 	struct host_hello self;
 
-	mp_put_map(b, 22);
+	mp_put_map(b, 23);
 	mp_put_kv_u64(b, "id", id);
 	if (e->info[i].name[0] != '\0')
 		mp_put_kv_str(b, "name", e->info[i].name);
@@ -279,6 +280,8 @@ put_member(
 	mp_put_kv_u64(b, "priority", members_priority(g, i));
 	mp_put_kv_bool(b, "promote", e->info[i].promote);
 	mp_put_kv_bool(b, "leaving", e->info[i].leaving);
+	mp_put_kv_bool(b, "quarantined",
+	    id == h->opt.id ? g->untrusted : p != NULL && p->untrusted);
 	put_config(g, b); /* 4 */
 	mp_put_kv_u64(b, "group", g->id);
 }
@@ -313,7 +316,7 @@ discover_put(struct mp_buf *b)
 
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		n++;
-	mp_put_array(b, n + 10);
+	mp_put_array(b, n + 12);
 	for (const struct fsm_method *m = kv_methods; m->name != NULL; m++)
 		put_method(b, m->name, m->params, m->help);
 	put_method(b, "hello", "{errors, protocol, client}",
@@ -330,6 +333,10 @@ discover_put(struct mp_buf *b)
 	    "dry_run, mode, until}",
 	    "change the members; answered when it is committed");
 	put_method(b, "transfer", "[id]", "hand leadership over");
+	put_method(b, "watch", "key, {options}",
+	    "an id, and from then on watch.event for each change; options "
+	    "prefix, since, prev, progress");
+	put_method(b, "watch.cancel", "id", "no more events under this id");
 	put_method(b, "rpc.discover", "", "this list");
 }
 

@@ -107,6 +107,32 @@ snap_finish(struct store_job *j)
 	return error;
 }
 
+/*
+ * A large file is taken away from its end on, in steps: all at once it would
+ * hold up writes of the log for tens of milliseconds.  last: what is left.
+ */
+static int
+snap_drop(struct store_job *j)
+{
+	const struct disk_ops *ops = j->disk->ops;
+	struct disk_file *f;
+	uint64_t size = 0;
+	int error = ops->open(j->disk->ctx, j->path, DISK_WRITE, &f);
+
+	j->last = 0;
+	if (error < 0)
+		return error == -ENOENT ? 0 : error;
+	error = ops->size(j->disk->ctx, f, &size);
+	if (error == 0 && size > STORE_DROP_MAX) {
+		j->last = size - STORE_DROP_MAX;
+		error = ops->truncate(j->disk->ctx, f, j->last);
+	}
+	ops->close(j->disk->ctx, f);
+	if (error == 0 && j->last == 0)
+		error = ops->unlink(j->disk->ctx, j->path);
+	return error == -ENOENT ? 0 : error;
+}
+
 static void
 job_other(struct wal *wal, struct store_job *j, int error)
 {
@@ -123,6 +149,11 @@ job_other(struct wal *wal, struct store_job *j, int error)
 		dropped = 0;
 		j->error = error < 0 ? error : wal_compact(wal, &dropped);
 		j->last = dropped;
+		j->from = wal_first_segment(wal);
+		return;
+	case STORE_ROLL:
+		j->error = error < 0 ? error : wal_roll(wal);
+		j->last = wal_last_segment(wal);
 		return;
 	case STORE_RETRY:
 		j->error = error < 0 ? error : wal_retry(wal);
@@ -135,6 +166,9 @@ job_other(struct wal *wal, struct store_job *j, int error)
 		return;
 	case STORE_SNAP_FINISH:
 		j->error = snap_finish(j);
+		return;
+	case STORE_SNAP_DROP:
+		j->error = snap_drop(j);
 		return;
 	case STORE_WRITE:
 		break;

@@ -24,15 +24,18 @@
 #define STORE_BYTES_MAX (64u << 20) /* in the queue at once, soft */
 #define STORE_PIECES_MAX 64	    /* of one job */
 #define STORE_READ_MAX (4u << 20)   /* one read of old entries */
+#define STORE_DROP_MAX (16u << 20)  /* cut from a file at once */
 
 enum store_kind {
 	STORE_WRITE,	   /* records, durable when it comes back */
 	STORE_READ,	   /* old entries for a peer that is behind */
 	STORE_COMPACT,	   /* drop what the log needs no more */
 	STORE_RETRY,	   /* is there space for the log again? */
+	STORE_ROLL,	   /* go on in a new segment */
 	STORE_SNAP_READ,   /* a piece of a snapshot, for a peer */
 	STORE_SNAP_WRITE,  /* a piece of one that is received */
 	STORE_SNAP_FINISH, /* verify it, and give it its name */
+	STORE_SNAP_DROP,   /* a part of one that is not needed any more */
 };
 
 struct store_job {
@@ -53,7 +56,9 @@ struct store_job {
 	uint64_t index, term;	       /* last entry in the log with it */
 	uint64_t hard_term, hard_vote; /* in force with it */
 	/* READ */
-	uint64_t from, to, last; /* last: out */
+	uint64_t from, to, last; /* last: out; COMPACT: from is the first
+				    segment that is left, ROLL: last is the
+				    one that is written, out */
 	struct blob *out;	 /* the host's, cap is the limit */
 	/* SNAP_*: a file of the data directory; from is the offset, iov[0]
 	 * the bytes to write. */

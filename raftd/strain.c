@@ -380,7 +380,8 @@ strain_deadline(const struct group *g)
 const char *
 strain_name(const struct host *h)
 {
-	return h->strain.is_short     ? "full"
+	return h->mend.segment != 0   ? "damaged"
+	       : h->strain.is_short   ? "full"
 	       : h->strain.is_stalled ? "stalled"
 				      : "ok";
 }

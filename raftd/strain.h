@@ -46,7 +46,7 @@ bool strain_is_full(const struct group *, uint64_t peer);
 /* May the leader propose?  WAIT: somebody else will. */
 enum strain_gate { STRAIN_GO, STRAIN_WAIT, STRAIN_REFUSE };
 enum strain_gate strain_gate(struct group *);
-/* "ok", "full", "stalled" */
+/* "ok", "full", "stalled", "damaged" */
 const char *strain_name(const struct host *);
 
 #endif

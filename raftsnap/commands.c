@@ -170,6 +170,8 @@ snapcmd_info(int argc, char **argv)
 	if (!operands(&argc, &argv, 0, 0, &file))
 		return TOOL_USAGE;
 	status = source_open(&s, file, true);
+	while (status == TOOL_OK && source_next(&s) == 1)
+		;
 	if (status == TOOL_OK)
 		status = source_finish(&s, &sum);
 	if (status == TOOL_OK) {
@@ -187,6 +189,9 @@ snapcmd_info(int argc, char **argv)
 		    json_hex(m->digest, sizeof(m->digest)), "created",
 		    (json_int_t)m->created_ms, "format", SNAP_FORMAT, "id",
 		    json_hex(sum.id, SNAP_ID_LEN), "ok", 1);
+		for (int i = 0; i < IMAGE_TABLES; i++)
+			(void)json_object_set_new(o, image_table_name[i],
+			    json_integer((json_int_t)s.image.table[i].items));
 		if (isatty(STDOUT_FILENO) == 1 && !snaptool.json)
 			print_lines(o);
 		else
@@ -363,6 +368,24 @@ differ_in_records(struct source *a, struct source *b)
 	return differ;
 }
 
+static bool
+differ_in_tables(const struct image *a, const struct image *b)
+{
+	bool differ = false;
+
+	for (int i = 0; i < IMAGE_TABLES; i++) {
+		if (a->table[i].items == 0 && b->table[i].items == 0)
+			continue;
+		if (memcmp(a->table[i].hash, b->table[i].hash,
+			sizeof(a->table[i].hash)) == 0)
+			continue;
+		json_print(json_pack("{s:s,s:s}", "change", "changed", "table",
+		    image_table_name[i]));
+		differ = true;
+	}
+	return differ;
+}
+
 int
 snapcmd_diff(int argc, char **argv)
 {
@@ -386,13 +409,8 @@ snapcmd_diff(int argc, char **argv)
 		status = source_finish(&s[0], NULL);
 	if (status == TOOL_OK)
 		status = source_finish(&s[1], NULL);
-	if (status == TOOL_OK && !MUTANT(164) &&
-	    memcmp(s[0].image.tables, s[1].image.tables,
-		sizeof(s[0].image.tables)) != 0) {
-		json_print(json_pack(
-		    "{s:s,s:s}", "change", "changed", "table", "sessions"));
-		differ = true;
-	}
+	if (status == TOOL_OK && !MUTANT(164))
+		differ |= differ_in_tables(&s[0].image, &s[1].image);
 	source_close(&s[0]);
 	source_close(&s[1]);
 	free(s);

@@ -173,19 +173,28 @@ snap_adopt(struct disk *d, const char *from, const struct snap_meta *m)
 struct tidy {
 	struct disk *disk;
 	const char *keep;
+	const char *suffix; /* of those that go; NULL all but snapshots */
 	char found[SNAP_FILES_MAX][SNAP_PATH_LEN];
 	size_t count;
 };
+
+static bool
+ends_in(const char *name, const char *suffix)
+{
+	size_t len = strlen(name), n = strlen(suffix);
+
+	return len >= n && strcmp(name + len - n, suffix) == 0;
+}
 
 static int
 tidy_one(void *arg, const char *name)
 {
 	struct tidy *t = arg;
-	size_t len = strlen(name);
 	char path[SNAP_PATH_LEN];
 
-	if (len > 80 || t->count == SNAP_FILES_MAX ||
-	    (len >= 5 && strcmp(name + len - 5, ".snap") == 0))
+	if (strlen(name) > 80 || t->count == SNAP_FILES_MAX ||
+	    ends_in(name, ".snap") ||
+	    (t->suffix != NULL && !ends_in(name, t->suffix)))
 		return 0;
 	(void)snprintf(path, sizeof(path), "snap/%.80s", name);
 	if (t->keep == NULL || strcmp(t->keep, path) != 0)
@@ -193,8 +202,8 @@ tidy_one(void *arg, const char *name)
 	return 0;
 }
 
-int
-snap_tidy(struct disk *d, const char *keep)
+static int
+tidy(struct disk *d, const char *keep, const char *suffix)
 {
 	struct tidy *t = calloc(1, sizeof(*t));
 	int error;
@@ -202,6 +211,7 @@ snap_tidy(struct disk *d, const char *keep)
 	if (t == NULL)
 		return -ENOMEM;
 	t->keep = keep;
+	t->suffix = suffix;
 	error = d->ops->list(d->ctx, "snap", tidy_one, t);
 	if (error == -ENOENT)
 		error = 0;
@@ -209,6 +219,18 @@ snap_tidy(struct disk *d, const char *keep)
 		error = d->ops->unlink(d->ctx, t->found[i]);
 	free(t);
 	return error;
+}
+
+int
+snap_tidy(struct disk *d, const char *keep)
+{
+	return tidy(d, keep, NULL);
+}
+
+int
+snap_tidy_tmp(struct disk *d)
+{
+	return tidy(d, NULL, TMP_SUFFIX);
 }
 
 /* ---- loading ----------------------------------------------------------- */

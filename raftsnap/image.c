@@ -14,6 +14,9 @@
 #define HEAD_LEN 56
 #define RECORD_LEN 30
 #define TRAILER_LEN 16
+#define SECTION_LEN 16
+#define SESSION_LEN 32
+#define OUTCOME_LEN 24
 
 int
 image_open(struct image *im, struct snap_reader *r)
@@ -28,6 +31,7 @@ image_open(struct image *im, struct snap_reader *r)
 	if (head[6] < '1' || head[6] > '3')
 		return -EPROTO;
 	memset(im, 0, sizeof(*im));
+	im->tables = head[6] == '1' ? 0 : head[6] == '2' ? 1 : IMAGE_TABLES;
 	im->reader = r;
 	im->rev = get_le64(head + 16);
 	im->time = get_le64(head + 24);
@@ -37,44 +41,125 @@ image_open(struct image *im, struct snap_reader *r)
 	return 0;
 }
 
-/*
- * All behind the records but the trailer: the tables, of which nothing that a
- * user has put is any part.  kvstore.h has their form; here they only are the
- * same as others or not.
- */
+/* ---- tables ------------------------------------------------------------ */
+
+const char *const image_table_name[IMAGE_TABLES] = {
+    "sessions", "leases", "locks"};
+
+/* Bytes of a table: read, and hashed unless hash is NULL. */
+struct table {
+	struct snap_reader *reader;
+	XXH3_state_t *hash;
+	uint64_t items;
+};
+
+static int
+take(struct table *t, void *buf, size_t len, bool counts)
+{
+	int error = snap_read(t->reader, buf, len);
+
+	if (error == 0 && counts)
+		(void)XXH3_128bits_update(t->hash, buf, len);
+	return error;
+}
+
+static int
+take_long(struct table *t, uint64_t len, bool counts)
+{
+	uint8_t bytes[4096];
+	int error = 0;
+
+	while (error == 0 && len > 0) {
+		size_t n = len < sizeof(bytes) ? (size_t)len : sizeof(bytes);
+
+		error = take(t, bytes, n, counts);
+		len -= n;
+	}
+	return error;
+}
+
+static int
+take_session(struct table *t)
+{
+	uint8_t session[SESSION_LEN], outcome[OUTCOME_LEN];
+	int error = take(t, session, sizeof(session), true);
+
+	if (error == 0)
+		error = take_long(t, session[0], true);
+	for (uint32_t n = error == 0 ? get_le32(session + 4) : 0;
+	     error == 0 && n > 0; n--) {
+		error = take(t, outcome, sizeof(outcome), true);
+		if (error == 0)
+			error = take_long(t, get_le32(outcome + 16), true);
+	}
+	return error;
+}
+
+/* Those of leases and locks have their length in front; in the first item
+ * are counters, which are no part of what is compared: restore moves them. */
+static int
+take_item(struct table *t, bool is_first)
+{
+	uint8_t len[4];
+	int error = take(t, len, sizeof(len), !is_first);
+
+	return error < 0 ? error : take_long(t, get_le32(len), !is_first);
+}
+
+static int
+take_table(struct table *t, uint32_t type)
+{
+	uint8_t head[SECTION_LEN];
+	int error = take(t, head, sizeof(head), false);
+
+	if (error < 0)
+		return error;
+	if (get_le32(head) != type || get_le64(head + 8) == 0)
+		return -EBADMSG;
+	t->items = get_le64(head + 8) - 1;
+	error = type == 1 ? take_long(t, 8, true) : take_item(t, true);
+	for (uint64_t i = 0; error == 0 && i < t->items; i++)
+		error = type == 1 ? take_session(t) : take_item(t, false);
+	return error;
+}
+
+static int
+read_tables(struct image *im)
+{
+	struct table t = {.reader = im->reader, .hash = XXH3_createState()};
+	int error = t.hash == NULL ? -ENOMEM : 0;
+
+	for (uint32_t i = 0; error == 0 && i < im->tables; i++) {
+		XXH128_canonical_t out;
+
+		(void)XXH3_128bits_reset(t.hash);
+		error = take_table(&t, i + 1);
+		XXH128_canonicalFromHash(&out, XXH3_128bits_digest(t.hash));
+		memcpy(im->table[i].hash, out.digest, sizeof(out.digest));
+		im->table[i].items = t.items;
+	}
+	(void)XXH3_freeState(t.hash);
+	return error;
+}
+
 static int
 read_end(struct image *im)
 {
-	uint8_t buf[16 * 1024 + TRAILER_LEN];
-	XXH3_state_t *hash;
-	XXH128_canonical_t out;
-	size_t kept = 0;
+	uint8_t trailer[TRAILER_LEN + 1];
 	int64_t n;
+	int error = im->ended ? 0 : read_tables(im);
 
-	if (im->ended)
-		return 0;
-	hash = XXH3_createState();
-	if (hash == NULL)
-		return -ENOMEM;
-	(void)XXH3_128bits_reset(hash);
-	while ((n = snap_read_some(
-		    im->reader, buf + kept, sizeof(buf) - kept)) > 0) {
-		kept += (size_t)n;
-		if (kept <= TRAILER_LEN)
-			continue;
-		(void)XXH3_128bits_update(hash, buf, kept - TRAILER_LEN);
-		im->tables_len += kept - TRAILER_LEN;
-		memmove(buf, buf + kept - TRAILER_LEN, TRAILER_LEN);
-		kept = TRAILER_LEN;
-	}
-	XXH128_canonicalFromHash(&out, XXH3_128bits_digest(hash));
-	(void)XXH3_freeState(hash);
-	memcpy(im->tables, out.digest, sizeof(im->tables));
+	if (im->ended || error < 0)
+		return error;
 	im->ended = true;
-	if (n < 0)
-		return (int)n;
-	return kept == TRAILER_LEN ? 0 : -EBADMSG;
+	error = snap_read(im->reader, trailer, TRAILER_LEN);
+	if (error < 0)
+		return error;
+	n = snap_read_some(im->reader, trailer, 1);
+	return n < 0 ? (int)n : n == 0 ? 0 : -EBADMSG;
 }
+
+/* ---- records ----------------------------------------------------------- */
 
 int
 image_next(struct image *im, struct image_record *rec, uint8_t *key)

@@ -10,15 +10,21 @@
 #define IMAGE_KEY_MAX 4096
 #define IMAGE_VALUE_MAX (64u * 1024 * 1024)
 
+/* What stands behind the records: kvstore.h. */
+#define IMAGE_TABLES 3
+extern const char *const image_table_name[IMAGE_TABLES];
+
 struct image {
 	struct snap_reader *reader;
 	uint64_t rev, time, applied;
 	uint64_t keys, bytes;
-	uint64_t left; /* records */
-	/* sessions and whatever else stands behind them; set at the end */
+	uint64_t left;	 /* records */
+	uint32_t tables; /* behind them */
+	struct {
+		uint64_t items;
+		uint8_t hash[16];
+	} table[IMAGE_TABLES]; /* once there are no more records */
 	bool ended;
-	uint64_t tables_len;
-	uint8_t tables[16];
 	uint8_t *value; /* grown as needed */
 	size_t value_cap;
 };

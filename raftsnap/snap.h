@@ -113,6 +113,8 @@ int snap_save(struct disk *, const struct snap_meta *, int level, snap_fill,
 int snap_adopt(struct disk *, const char *from, const struct snap_meta *);
 /* What interrupted work left: temporary files.  Those under keep stay. */
 int snap_tidy(struct disk *, const char *keep);
+/* Those that were being written or given up, at start. */
+int snap_tidy_tmp(struct disk *);
 
 /* Uses the state: calls snap_read(reader, ...). */
 typedef int (*snap_use)(void *ctx, struct snap_reader *);

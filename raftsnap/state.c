@@ -49,7 +49,7 @@ load(struct state *s, struct snap_reader *r, struct errtext *et)
 	if (error < 0)
 		return error;
 	digest_bytes(s->fsm, digest);
-	if (!MUTANT(183) && (memcmp(digest, m->digest, sizeof(digest)) != 0 ||
+	if (!MUTANT(182) && (memcmp(digest, m->digest, sizeof(digest)) != 0 ||
 				kv_ops.rev(s->fsm) != m->rev))
 		return errtext(
 		    et, -EBADMSG, "its header does not fit its state");

@@ -26,6 +26,7 @@
 struct disk_file {
 	int fd;
 	bool direct;
+	bool once;
 };
 
 struct real {
@@ -63,6 +64,7 @@ real_open(void *ctx, const char *path, int flags, struct disk_file **out)
 	}
 	f->fd = fd;
 	f->direct = direct;
+	f->once = (flags & DISK_ONCE) != 0;
 	*out = f;
 	return 0;
 }
@@ -71,6 +73,8 @@ static void
 real_close(void *ctx, struct disk_file *f)
 {
 	(void)ctx;
+	if (f->once)
+		(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
 	(void)close(f->fd);
 	free(f);
 }

@@ -32,6 +32,7 @@ enum disk_open_flags {
 	DISK_CREATE = 2, /* with DISK_WRITE; fails with -EEXIST if it exists */
 	DISK_DIRECT = 4, /* writes are DISK_ALIGNed; they bypass the cache
 			    where the filesystem can, silently not elsewhere */
+	DISK_ONCE = 8,	 /* what is read is not kept in the cache */
 };
 
 struct disk {

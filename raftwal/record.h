@@ -41,7 +41,8 @@ enum record_kind {
 	RECORD_STATE = 16,  /* hard state: term is the current term, payload
 			       u64 vote, a server id or 0 for nobody */
 	RECORD_PEER = 17,   /* what is known of a peer; payload u64 id, u64
-			       boot counter, 16 bytes uuid */
+			       boot counter, 16 bytes uuid, and perhaps u64
+			       nonce, term and index acknowledged */
 	RECORD_DAMAGE = 18, /* the group's log lost entries that were durable,
 			       or has them again: raftwal(5) */
 	RECORD_COMMIT = 19, /* payload u64 index known to be committed, so

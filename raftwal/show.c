@@ -221,6 +221,12 @@ value_json(struct mp_cur *c, enum show_encoding how)
 	}
 }
 
+json_t *
+show_value(struct mp_cur *c, enum show_encoding how)
+{
+	return value_json(c, how);
+}
+
 /* ---- operations -------------------------------------------------------- */
 
 struct command {
@@ -277,9 +283,19 @@ command_json(const struct command *cmd, enum show_encoding how)
 static json_t *
 peer_json(const struct record *r)
 {
-	return json_pack("{s:o,s:o,s:o}", "id", number(get_le64(r->payload)),
-	    "boot", number(get_le64(r->payload + 8)), "uuid",
-	    hex(r->payload + 16, 16));
+	json_t *op = json_pack("{s:o,s:o,s:o}", "id",
+	    number(get_le64(r->payload)), "boot",
+	    number(get_le64(r->payload + 8)), "uuid", hex(r->payload + 16, 16));
+
+	if (r->len < 56)
+		return op;
+	(void)json_object_set_new(
+	    op, "nonce", number(get_le64(r->payload + 32)));
+	(void)json_object_set_new(
+	    op, "acked_term", number(get_le64(r->payload + 40)));
+	(void)json_object_set_new(
+	    op, "acked", number(get_le64(r->payload + 48)));
+	return op;
 }
 
 static json_t *
@@ -334,7 +350,7 @@ show_op(const struct record *r, enum show_encoding how)
 			    n == UINT64_MAX ? json_null() : number(n));
 		break;
 	case RECORD_PEER:
-		if (r->len == 32)
+		if (r->len == 32 || r->len == 56)
 			op = peer_json(r);
 		break;
 	case RECORD_INVALID:

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "raftctl/mp.h"
 #include "raftwal/wal.h"
 
 enum show_encoding {
@@ -23,6 +24,8 @@ const char *show_kind(enum record_kind);
 /* Sets key, or key_b64, or key_hex.  -1 without memory. */
 int show_bytes(json_t *object, const char *key, const uint8_t *, size_t len,
     enum show_encoding);
+/* Any value; its bytes were scanned. */
+json_t *show_value(struct mp_cur *, enum show_encoding);
 /* What the record does; NULL if only its copy is left. */
 json_t *show_op(const struct record *, enum show_encoding);
 /* The dump record of raftwal(8). */

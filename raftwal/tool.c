@@ -44,6 +44,8 @@ static const struct option long_options[] = {
     {"lines", required_argument, NULL, 'n'},
     {"write", no_argument, NULL, LONG_WRITE},
     {"from-peer", required_argument, NULL, LONG_PEER},
+    {"server", required_argument, NULL, 's'},
+    {"history", no_argument, NULL, LONG_HISTORY},
     {"plan", required_argument, NULL, LONG_PLAN},
     {"confirm", required_argument, NULL, LONG_CONFIRM},
     {"help", no_argument, NULL, LONG_HELP},
@@ -180,6 +182,8 @@ usage(FILE *f)
 	      "  -n, --lines COUNT   how many of the last records\n"
 	      "      --write         do it; otherwise say what would be done\n"
 	      "      --from-peer ADDR where a server serves clients\n"
+	      "  -s, --server ADDR   ask a server that runs\n"
+	      "      --history       one that loadgen check reads\n"
 	      "      --plan FILE     raftctl recover plan made it\n"
 	      "      --confirm ID    the cluster that is given up\n"
 	      "      --help --version\n",
@@ -273,7 +277,7 @@ option_take(struct tool *t, int c, const char *arg, unsigned *used)
 		error = number_read(arg, UINT32_MAX, &n);
 		t->group = error == 0 ? (uint32_t)n : 0;
 		t->has_group = true;
-		*used |= OPTION_RANGE;
+		*used |= OPTION_GROUP;
 		break;
 	case LONG_ENCODING:
 		error = encoding_read(arg, &t->encoding);
@@ -290,6 +294,14 @@ option_take(struct tool *t, int c, const char *arg, unsigned *used)
 	case LONG_WRITE:
 		t->write = true;
 		*used |= OPTION_WRITE;
+		break;
+	case 's':
+		t->server = arg;
+		*used |= OPTION_SERVER;
+		break;
+	case LONG_HISTORY:
+		t->history = true;
+		*used |= OPTION_HISTORY;
 		break;
 	case LONG_PEER:
 		t->peer = arg;
@@ -341,7 +353,7 @@ options_read(struct tool *t, int argc, char **argv, unsigned *used)
 
 	opterr = 0;
 	while ((c = getopt_long(
-		    argc, argv, ":o:jd:t:g:fn:", long_options, NULL)) != -1) {
+		    argc, argv, ":o:jd:t:g:fn:s:", long_options, NULL)) != -1) {
 		if (c == LONG_HELP) {
 			usage(stdout);
 			return 0;
@@ -361,6 +373,39 @@ options_read(struct tool *t, int argc, char **argv, unsigned *used)
 	return -1;
 }
 
+/* -d and the operands, which are to be one directory, or two.  -EINVAL: said
+ * so. */
+static int
+dirs_read(struct tool *t, int argc, char **argv, bool two)
+{
+	if (argc > (two ? 2 : 1)) {
+		(void)misuse(t, "a directory too many", argv[two ? 2 : 1]);
+		return -EINVAL;
+	}
+	if (two && t->dir == NULL && argc == 2) {
+		t->dir = argv[0];
+		t->dir2 = argv[1];
+		return 0;
+	}
+	if (two && argc == 1)
+		t->dir2 = argv[0];
+	else if (argc == 1 && t->dir != NULL && strcmp(t->dir, argv[0]) != 0) {
+		(void)misuse(t, "a directory too many", argv[0]);
+		return -EINVAL;
+	} else if (argc == 1)
+		t->dir = argv[0];
+	if (t->server != NULL && t->dir == NULL)
+		return 0;
+	if (t->dir == NULL || (two && t->dir2 == NULL) || t->server != NULL) {
+		(void)tool_fail(t, EX_USAGE,
+		    t->server != NULL ? "a directory or -s, not both"
+		    : two	      ? "two data directories are needed"
+				      : "a data directory is missing");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int
 operands_read(struct tool *t, int argc, char **argv, unsigned used,
     const struct tool_command **out)
@@ -372,14 +417,8 @@ operands_read(struct tool *t, int argc, char **argv, unsigned used,
 	c = command_find(argv[0]);
 	if (c == NULL)
 		return misuse(t, "no such command", argv[0]);
-	if (argc > 2)
-		return misuse(t, "one directory is enough", argv[2]);
-	if (argc == 2 && t->dir != NULL && strcmp(t->dir, argv[1]) != 0)
-		return misuse(t, "one directory is enough", argv[1]);
-	if (argc == 2)
-		t->dir = argv[1];
-	if (t->dir == NULL)
-		return tool_fail(t, EX_USAGE, "a data directory is missing");
+	if (dirs_read(t, argc - 1, argv + 1, (c->options & DIRS_TWO) != 0) < 0)
+		return EX_USAGE;
 	if ((used & ~c->options) != 0)
 		return misuse(t, "an option that is not for", c->name);
 	if (t->output == OUTPUT_RAW && (c->options & OPTION_RAW) == 0)
@@ -424,6 +463,8 @@ tool_main(int argc, char **argv)
 		    operands_read(&t, argc - optind, argv + optind, used, &c);
 	if (status >= 0)
 		return status;
+	if (t.dir == NULL)
+		return c->run(&t);
 	if (t.write && !is_data_dir(t.dir))
 		return tool_fail(&t, EX_NOINPUT,
 		    "'%s' is not the data directory of a server", t.dir);
@@ -432,8 +473,17 @@ tool_main(int argc, char **argv)
 		return tool_fail(&t,
 		    strcmp(c->name, "check") == 0 ? 8 : tool_status(error),
 		    "%s", et.text);
+	if (t.dir2 != NULL) {
+		error = disk_real_open(t.dir2, false, false, &t.disk2, &et);
+		if (error < 0) {
+			disk_real_close(&t.disk);
+			return tool_fail(&t, tool_status(error), "%s", et.text);
+		}
+	}
 	status = c->run(&t);
 	disk_real_close(&t.disk);
+	if (t.dir2 != NULL)
+		disk_real_close(&t.disk2);
 	/* A pipe closed early is no error; a full disk is. */
 	errno = 0;
 	if (fflush(stdout) != 0 && errno != EPIPE)

@@ -16,7 +16,7 @@ enum tool_output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_RAW, OUTPUT_FIELDS };
 
 /* Which options a command takes, as bits. */
 enum tool_option {
-	OPTION_RANGE = 1, /* --from --to --type --group */
+	OPTION_RANGE = 1, /* --from --to --type */
 	OPTION_FOLLOW = 2,
 	OPTION_COUNT = 4,
 	OPTION_ENCODING = 8,
@@ -26,8 +26,8 @@ enum tool_option {
 	OPTION_PEER = 128,
 	OPTION_SERVER = 256,
 	OPTION_HISTORY = 512,
-	DIRS_TWO = 1024, /* takes two directories */
-	DIRS_NONE = 2048 /* with -s it takes none */
+	OPTION_GROUP = 1024,
+	DIRS_TWO = 2048, /* takes two directories */
 };
 
 struct tool {

@@ -685,6 +685,32 @@ wal_compact(struct wal *w, uint64_t *dropped)
 	return 0;
 }
 
+uint64_t
+wal_first_segment(const struct wal *w)
+{
+	return w->number_first;
+}
+
+uint64_t
+wal_last_segment(const struct wal *w)
+{
+	return w->number;
+}
+
+int
+wal_roll(struct wal *w)
+{
+	if (w->error < 0)
+		return w->error;
+	if (w->opt.read_only)
+		return -EROFS;
+	if (w->is_full)
+		return -ENOSPC;
+	return w->offset == SEGMENT_HEADER_LEN
+		   ? 0
+		   : segment_advance(w, BLOCK, false);
+}
+
 void
 wal_stat(const struct wal *w, struct wal_stat *out)
 {

@@ -132,6 +132,12 @@ int wal_retry(struct wal *);
  * damaged one.  An error leaves a log that is whole.
  */
 int wal_compact(struct wal *, uint64_t *dropped);
+/* The first segment that is there, and the one that is written. */
+uint64_t wal_first_segment(const struct wal *);
+uint64_t wal_last_segment(const struct wal *);
+/* What is written from now on stands in another segment than what was: so
+ * that a cut can drop all of that. */
+int wal_roll(struct wal *);
 
 /*
  * Entries [from..to] of a group as sealed records back to back into buf, as

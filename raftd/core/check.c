@@ -259,6 +259,11 @@ raft_hash(const struct raft *r)
 	mix(&h, r->opt.boot);
 	mix(&h, r->random);
 	mix(&h, (unsigned)r->role | r->damaged << 8 | r->transfer << 9);
+	for (i = 0; i < r->untrusted_count; i++) {
+		mix(&h, r->untrusted[i].id);
+		mix(&h, r->untrusted[i].since);
+		mix(&h, r->untrusted[i].term);
+	}
 	mix(&h, r->leader);
 	mix(&h, r->hard.term);
 	mix(&h, r->hard.vote);

@@ -145,8 +145,9 @@ lease_holds(const struct raft *r)
 static bool
 may_campaign(const struct raft *r)
 {
-	return (!r->damaged || MUTANT(41)) && members_may_lead(r) &&
-	       r->hard.term < RAFT_NUMBER_MAX - 1 && trail_room(&r->trail, 1);
+	return (!r->damaged || MUTANT(41)) && trust_is(r, r->opt.id) &&
+	       members_may_lead(r) && r->hard.term < RAFT_NUMBER_MAX - 1 &&
+	       trail_room(&r->trail, 1);
 }
 
 struct raft_time
@@ -384,6 +385,14 @@ answer(struct raft *r, const struct raft_msg *m, bool granted)
 	reply->u.vote_reply.granted = granted;
 }
 
+/* Who may have forgotten a vote gives none. */
+static bool
+has_vote(const struct raft *r)
+{
+	return (!r->damaged || MUTANT(41)) &&
+	       (trust_is(r, r->opt.id) || MUTANT(191));
+}
+
 /* We have just promised not to stand in the way. */
 static void
 give_way(struct raft *r, const struct raft_msg *m)
@@ -416,8 +425,8 @@ election_prevote(struct raft *r, const struct raft_msg *m)
 	if (m->term > r->hard.term)
 		raft_follow(r, m->term, RAFT_NONE);
 	up_to_date = log_up_to_date(r, m);
-	granted = m->u.vote.term > r->hard.term && up_to_date &&
-		  !(r->damaged && !MUTANT(41)) && r->role != RAFT_LEADER;
+	granted = m->u.vote.term > r->hard.term && up_to_date && has_vote(r) &&
+		  r->role != RAFT_LEADER;
 	answer(r, m, granted);
 	if (granted)
 		give_way(r, m);
@@ -487,7 +496,7 @@ election_vote(struct raft *r, const struct raft_msg *m)
 	granted = m->term == r->hard.term && log_up_to_date(r, m) &&
 		  (r->hard.vote == m->from ||
 		      (r->hard.vote == RAFT_NONE && r->leader == RAFT_NONE)) &&
-		  !(r->damaged && !MUTANT(41));
+		  has_vote(r);
 	if (granted) {
 		r->hard.vote = m->from;
 		election_reset(r);

@@ -133,9 +133,9 @@ members_is_voter(const struct raft_config *c, uint64_t id)
 bool
 members_may_lead(const struct raft *r)
 {
-	uint32_t i;
+	uint32_t i = MUTANT(189) ? r->config_count - 1 : 0;
 
-	for (i = 0; i < r->config_count; i++)
+	for (; i < r->config_count; i++)
 		if (members_is_voter(&r->config[i], r->opt.id))
 			return true;
 	return false;
@@ -187,7 +187,8 @@ refusal(const struct raft *r, const struct raft_config *c)
 	if (c->joint) {
 		if (now->joint)
 			return "a joint configuration must be left first";
-		if (!same_voters(c, RAFT_VOTER_OLD, now, RAFT_VOTER_NEW))
+		if (!same_voters(c, RAFT_VOTER_OLD, now, RAFT_VOTER_NEW) &&
+		    !MUTANT(196))
 			return "the old half is not the configuration in force";
 	} else if (!same_voters(c, RAFT_VOTER_NEW, now, RAFT_VOTER_NEW) &&
 		   (now->joint || !r->opt.unsafe_no_joint)) {

@@ -198,6 +198,8 @@ raft_init(struct raft *r, const struct raft_options *o,
 	r->now = now;
 	r->hard = r->saved = b->hard;
 	r->damaged = b->damaged;
+	if (b->untrusted)
+		r->untrusted[r->untrusted_count++].id = o->id;
 	trail_init(&r->trail, runs, runs_cap, b->first - 1, b->prev_term);
 	for (i = 0; i < b->run_count; i++)
 		trail_append(&r->trail,
@@ -468,6 +470,8 @@ tick(struct raft *r)
 		replicate_tick(r);
 		if (r->role == RAFT_LEADER)
 			transfer_tick(r);
+		if (r->role == RAFT_LEADER)
+			trust_tick(r);
 	} else {
 		election_tick(r);
 	}
@@ -505,6 +509,12 @@ dispatch(struct raft *r, const struct raft_event *ev)
 	case RAFT_EV_PEER_UP:
 		replicate_peer_up(r, ev->u.peer.id);
 		election_peer_up(r, ev->u.peer.id);
+		break;
+	case RAFT_EV_DISTRUST:
+		trust_event(r, ev->u.peer.id, false);
+		break;
+	case RAFT_EV_TRUST:
+		trust_event(r, ev->u.peer.id, true);
 		break;
 	case RAFT_EV_CHANGE:
 		members_change(r, &ev->u.config);
@@ -628,6 +638,7 @@ raft_status(const struct raft *r, struct raft_status *s)
 	s->commit = r->commit;
 	s->applied = r->applied;
 	s->damaged = r->damaged;
+	s->untrusted = !trust_is(r, r->opt.id);
 	s->config_index = config_now_index(r);
 	s->config = *config_now(r);
 	if (r->role != RAFT_LEADER)
@@ -656,6 +667,8 @@ raft_peer_status(
 	s->inflight_count = p->flight_count;
 	s->inflight_bytes = p->flight_bytes;
 	s->heard = p->has_heard ? p->heard : (struct raft_time){0};
+	s->untrusted = !trust_is(r, peer);
+	s->redeemed = trust_redeemed(r, p);
 	return 0;
 }
 

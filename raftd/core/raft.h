@@ -211,6 +211,10 @@ enum raft_event_type {
 	 * on the old connection may be stepped afterwards. */
 	RAFT_EV_PEER_DOWN,
 	RAFT_EV_PEER_UP,
+	/* What a server has promised it may have forgotten: it came back with
+	 * an empty or an old directory.  Or not any more.  See trust.c. */
+	RAFT_EV_DISTRUST,
+	RAFT_EV_TRUST,
 	/* Propose a configuration.  Voters change in two steps: a joint one,
 	 * whose old half is the one in force, and, once that is committed, a
 	 * plain one with the voters of its new half.  Learners may change in
@@ -251,7 +255,7 @@ struct raft_event {
 		} applied;
 		struct {
 			uint64_t id;
-		} peer;			   /* PEER_DOWN, PEER_UP, TRANSFER */
+		} peer; /* PEER_DOWN, PEER_UP, DISTRUST, TRUST, TRANSFER */
 		struct raft_config config; /* CHANGE */
 		struct {
 			uint64_t index, term;
@@ -334,7 +338,8 @@ struct raft_boot {
 	const struct raft_config *config;
 	const uint64_t *config_index;
 	uint32_t config_count;
-	bool damaged; /* follow only: no campaign, no vote, until caught up */
+	bool damaged;	/* follow only: no campaign, no vote, until caught up */
+	bool untrusted; /* as by RAFT_EV_DISTRUST of this server itself */
 };
 
 struct raft;
@@ -394,7 +399,8 @@ struct raft_status {
 	bool quorum; /* leader: heard a majority within an election timeout */
 	uint64_t uncommitted_bytes;
 	uint64_t transfer_to; /* leader: hands over to it, else RAFT_NONE */
-	bool damaged; /* follows only, not yet caught up: raft_boot.damaged */
+	bool damaged;	/* follows only, not yet caught up: raft_boot.damaged */
+	bool untrusted; /* so does who may have forgotten its promises */
 	uint64_t config_index;
 	struct raft_config config;
 };
@@ -412,6 +418,8 @@ struct raft_peer_status {
 	uint64_t match, next;
 	uint64_t inflight_count, inflight_bytes;
 	struct raft_time heard; /* last message in this term; 0 never */
+	bool untrusted;		/* what it acknowledges does not count, */
+	bool redeemed;		/* and could from now on: RAFT_EV_TRUST */
 };
 /* The leader's view of a peer: 0, or -ENOENT (negative) if not leading or
  * no such peer. */

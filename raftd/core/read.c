@@ -182,6 +182,9 @@ read_acked(struct raft *r, int member, uint64_t round, uint64_t promise_ns)
 	promised(r, member, round, promise_ns);
 	if (!r->round_open || (round != r->round_seq && !MUTANT(25)))
 		return;
+	/* Whether it follows another leader by now it may have forgotten. */
+	if (!trust_is(r, config_now(r)->member[member].id) && !MUTANT(193))
+		return;
 	r->round_yes |= UINT32_C(1) << member;
 	if (round_confirmed(r))
 		read_begin(r);

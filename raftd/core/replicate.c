@@ -66,10 +66,8 @@ replicate_commit(struct raft *r)
 {
 	const struct raft_config *c = config_now(r);
 	uint64_t match[RAFT_MEMBERS_MAX], index;
-	uint32_t i;
 
-	for (i = 0; i < c->count; i++)
-		match[i] = r->progress[i].match;
+	trust_matches(r, match);
 	index = quorum_index(c, match);
 	/* 5.4.2: only entries of our own term are counted, and with them
 	 * everything before. */

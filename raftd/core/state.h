@@ -9,6 +9,7 @@
  *	read.c		read rounds of a leader, reads of a follower
  *	members.c	configurations in force, changes of them
  *	transfer.c	handing leadership over
+ *	trust.c		servers that may have forgotten their promises
  *	check.c		invariants, hash
  *	trail, quorum, progress: pure helpers
  */
@@ -63,6 +64,12 @@ struct raft {
 	struct raft_hard hard;
 	struct raft_hard saved; /* what of it is durable */
 	bool damaged;
+	/* Who may have forgotten, ourselves included; since: the end of our
+	 * log when we, leading, first knew, 0 not yet. */
+	uint32_t untrusted_count;
+	struct {
+		uint64_t id, since, term;
+	} untrusted[RAFT_MEMBERS_MAX];
 
 	struct trail trail;
 	uint64_t durable; /* our log is durable up to here */
@@ -261,6 +268,16 @@ void read_fail_leading(struct raft *);
 void read_fail_following(struct raft *);
 void read_index(struct raft *, const struct raft_msg *);
 void read_index_reply(struct raft *, const struct raft_msg *);
+
+/* ---- trust.c ----------------------------------------------------------- */
+
+bool trust_is(const struct raft *, uint64_t id);
+void trust_event(struct raft *, uint64_t id, bool trusted);
+/* Leader: everything that counts was committed without it since. */
+bool trust_redeemed(const struct raft *, const struct progress *);
+void trust_tick(struct raft *);
+/* The match that counts of each member. */
+void trust_matches(const struct raft *, uint64_t match[RAFT_MEMBERS_MAX]);
 
 /* ---- transfer.c -------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ transfer_best(const struct raft *r)
 	for (i = 0; i < c->count; i++) {
 		p = &r->progress[i];
 		if ((int)i == r->self || c->member[i].voter == 0 ||
+		    !trust_is(r, p->id) ||
 		    !time_within(r->now, p->heard, r->opt.election))
 			continue;
 		if (best == NULL || p->match > best->match)
@@ -49,7 +50,7 @@ transfer_event(struct raft *r, uint64_t to)
 	if (r->role == RAFT_LEADER && to == RAFT_NONE)
 		to = transfer_best(r);
 	if (r->role != RAFT_LEADER || to == r->opt.id ||
-	    !members_is_voter(config_now(r), to) ||
+	    !members_is_voter(config_now(r), to) || !trust_is(r, to) ||
 	    (r->handover.to != RAFT_NONE && r->handover.to != to)) {
 		r->out->rejected = true;
 		return;
@@ -82,7 +83,7 @@ transfer_step_down(struct raft *r)
 
 	/* Nobody else will tell them what we have committed (bug 44). */
 	for (i = 0; i < config_now(r)->count; i++)
-		if ((int)i != r->self)
+		if ((int)i != r->self && !MUTANT(199))
 			replicate_beat(r, &r->progress[i]);
 	if (to != RAFT_NONE)
 		invite(r, to);
@@ -93,6 +94,6 @@ void
 transfer_timeout_now(struct raft *r, const struct raft_msg *m)
 {
 	(void)m;
-	if (members_may_lead(r) && !r->damaged)
+	if (members_may_lead(r) && !r->damaged && trust_is(r, r->opt.id))
 		election_campaign(r, true);
 }

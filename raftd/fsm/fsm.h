@@ -38,6 +38,20 @@ struct fsm_digest {
 	uint64_t hi, lo;
 };
 
+/* What a client wants to be told of. */
+struct fsm_watch {
+	struct mp_span key;
+	bool prefix, prev;
+	uint64_t since;	      /* changes behind it; UINT64_MAX: from now on */
+	uint64_t progress_ms; /* 0: no signs of life */
+};
+
+/* One change, by the number that it has in the history. */
+struct fsm_event {
+	uint64_t rev;
+	struct mp_span key;
+};
+
 struct fsm_ops {
 	const char *name;
 	/* NULL without memory. */
@@ -83,6 +97,18 @@ struct fsm_ops {
 	/* The replicated time at which an entry is wanted, whatever it is:
 	 * something ends then.  UINT64_MAX: never. */
 	uint64_t (*due)(const struct fsm *);
+	/*
+	 * The same by hand: what params ask for; the number of the first
+	 * change behind a revision, which is at least floor(); the change of
+	 * a number, false behind the last one; and that change in full.
+	 */
+	enum wire_status (*watch_args)(
+	    struct mp_span params, struct fsm_watch *, struct wire_error *err);
+	size_t (*since)(const struct fsm *, uint64_t rev);
+	bool (*event)(const struct fsm *, size_t i, struct fsm_event *);
+	void (*put_event)(
+	    const struct fsm *, size_t i, bool prev, struct mp_buf *);
+	uint64_t (*floor)(const struct fsm *);
 	struct fsm_digest (*digest)(const struct fsm *);
 	uint64_t (*rev)(const struct fsm *); /* current revision */
 	uint64_t (*applied)(const struct fsm *);

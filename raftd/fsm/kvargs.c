@@ -48,6 +48,7 @@ static const struct option {
     {"seq", KV_COMMANDS, KV_SEQ, OPT_U64, AT(seq)},
     {"ack", KV_COMMANDS, KV_ACK, OPT_U64, AT(ack)},
     {"since", KV_COMMANDS | KV_WATCH, KV_SINCE, OPT_U64, AT(since)},
+    {"progress", KV_WATCH, KV_PROGRESS, OPT_U64, AT(progress)},
     {"prefix", KV_WATCH, KV_PREFIX, OPT_BOOL, AT(prefix)},
     {"wait", KV_WATCH | KV_LOCK_WAIT, KV_WAIT, OPT_U64, AT(wait)},
     {"lease", KV_PUT | KV_LOCK | KV_UNLOCK | KV_LOCK_WAIT, KV_LEASE, OPT_U64,

@@ -63,6 +63,7 @@ enum kv_option { /* bits of kv_args.given, of those that need one */
 	KV_SINCE = 1 << 19, /* of a session, or of a watch */
 	KV_PREFIX = 1 << 20,
 	KV_WAIT = 1 << 21,
+	KV_PROGRESS = 1 << 28,
 	KV_OPT_HOST_STALE = 1 << 29,
 	KV_STATE = 1 << 30,
 	KV_LEASE = 1 << 22,
@@ -89,7 +90,7 @@ struct kv_args {
 	uint64_t if_rev, rev, limit;
 	struct mp_span if_value, from, to, after;
 	struct mp_span session; /* session.h */
-	uint64_t seq, ack, since, wait;
+	uint64_t seq, ack, since, wait, progress;
 	uint64_t lease, ttl, if_token, slots, pid, order, changed;
 	struct mp_span if_lock, holder, host;
 	bool shared, queue;

@@ -69,6 +69,50 @@ measure(const struct fsm *f, const struct kv_args *a, size_t i, size_t *end,
 }
 
 enum wire_status
+watch_args(
+    struct mp_span params, struct fsm_watch *want, struct wire_error *err)
+{
+	struct kv_args a;
+	enum wire_status st = kvargs_read(KV_WATCH, params, &a, err);
+
+	if (st != WIRE_OK)
+		return st;
+	if ((a.given & (KV_WAIT | KV_LIMIT)) != 0)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "wait and limit go with watch.next");
+	want->key = a.key;
+	want->prefix = a.prefix;
+	want->prev = a.prev;
+	want->since = (a.given & KV_SINCE) != 0 ? a.since : UINT64_MAX;
+	want->progress_ms = a.progress;
+	return WIRE_OK;
+}
+
+bool
+watch_event(const struct fsm *f, size_t i, struct fsm_event *e)
+{
+	const struct record *r = kvstore_change(f, i);
+
+	if (r == NULL)
+		return false;
+	e->rev = r->mod_rev;
+	e->key = mp_span(r->bytes, r->key_len);
+	return true;
+}
+
+void
+watch_put_event(const struct fsm *f, size_t i, bool prev, struct mp_buf *b)
+{
+	put_event(f, b, kvstore_change(f, i), prev);
+}
+
+uint64_t
+watch_floor(const struct fsm *f)
+{
+	return f->floor;
+}
+
+enum wire_status
 watch_query(const struct fsm *f, struct mp_span params, uint64_t *since,
     bool now, struct mp_buf *reply, struct wire_error *err)
 {
@@ -80,6 +124,9 @@ watch_query(const struct fsm *f, struct mp_span params, uint64_t *since,
 
 	if (st != WIRE_OK)
 		return st;
+	if ((a.given & KV_PROGRESS) != 0)
+		return kvargs_fail(
+		    err, WIRE_USAGE, "progress goes with watch alone");
 	if (from == UINT64_MAX)
 		from = (a.given & KV_SINCE) != 0 ? a.since : f->rev;
 	now = now || (a.given & KV_SINCE) == 0;

@@ -15,7 +15,12 @@
 
 #include "raftd/fsm/kvstore.h"
 
-/* As fsm_ops.watch. */
+/* As in fsm_ops. */
+enum wire_status watch_args(
+    struct mp_span params, struct fsm_watch *, struct wire_error *err);
+bool watch_event(const struct fsm *, size_t i, struct fsm_event *);
+void watch_put_event(const struct fsm *, size_t i, bool prev, struct mp_buf *);
+uint64_t watch_floor(const struct fsm *);
 enum wire_status watch_query(const struct fsm *, struct mp_span params,
     uint64_t *since, bool now, struct mp_buf *reply, struct wire_error *err);
 

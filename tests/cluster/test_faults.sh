@@ -63,6 +63,19 @@ ok "and writes go on" more 20
 end_writers
 nothing_lost "leader paused"
 
+# What a follower has forwarded to a leader that is silent goes to the next.
+old=$(leader)
+id=$(follower)
+raftlab pause "$old"
+begun=$(date +%s%N)
+raftctl -s "$(client_of "$id")" -t 20s put forwarded once >"$T/out" 2>"$T/err"
+status=$? took=$((($(date +%s%N) - begun) / 1000000))
+raftlab resume "$old"
+is "a write that a follower had sent to a paused leader is done" $status 0 ||
+    show "$T/err"
+ok "by the next leader, within some elections: $took ms" test $took -lt 5000
+ok "all follow again" wait_for 20 raftctl -t 10s wait healthy
+
 # A follower that was away gets all that it missed.
 away=$(follower)
 raftlab kill "$away"

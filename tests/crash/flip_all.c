@@ -8,6 +8,8 @@
  *	flip_all [STRIDE [BITS]]	every STRIDEth byte of the log, by
  *					default 5, one bit of it or each of 8;
  *					all bytes of the other files
+ *	flip_all --golden DIR	writes the directory and does nothing else:
+ *				how tests/unit/golden was made
  */
 #include <inttypes.h>
 
@@ -390,6 +392,31 @@ flips(const char *path, uint64_t end, uint64_t means, uint64_t stride,
 	    tried - before, end);
 }
 
+/* The directory as files; names with a slash in directories that exist. */
+static void
+write_golden(const char *dir)
+{
+	struct disk disk;
+	struct errtext et = {""};
+
+	if (disk_real_open(dir, true, false, &disk, &et) < 0)
+		fail(dir, 0, 0, et.text);
+	(void)disk.ops->mkdir(disk.ctx, "wal");
+	(void)disk.ops->mkdir(disk.ctx, "snap");
+	for (unsigned i = 0; i < MEM_FILES_MAX; i++) {
+		const struct mem_name *n = &pristine->name[i];
+		const struct mem_file *f = &pristine->file[n->file];
+
+		/* What is prepared and not used holds nothing. */
+		if (!n->used || n->is_dir ||
+		    strcmp(n->path, "wal/0000000000000002.wal") == 0)
+			continue;
+		if (disk_replace(&disk, n->path, f->data, f->size) < 0)
+			fail(n->path, 0, 0, "cannot be written");
+	}
+	disk_real_close(&disk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -401,6 +428,10 @@ main(int argc, char **argv)
 	uint64_t end = 0;
 
 	write_server();
+	if (argc == 3 && strcmp(argv[1], "--golden") == 0) {
+		write_golden(argv[2]);
+		return 0;
+	}
 	disk = mem_disk(pristine);
 	log = &pristine->file[mem_find(pristine, SEGMENT1)->file];
 	for (uint64_t i = 0; i < log->size; i++)

@@ -230,6 +230,8 @@ get_event(struct input *in, struct raft_event *ev, const struct raft_status *s)
 		break;
 	case RAFT_EV_PEER_DOWN:
 	case RAFT_EV_PEER_UP:
+	case RAFT_EV_DISTRUST:
+	case RAFT_EV_TRUST:
 	case RAFT_EV_TRANSFER:
 	case RAFT_EV_STEP_DOWN:
 		ev->u.peer.id = server(in);

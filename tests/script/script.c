@@ -202,6 +202,18 @@ cmd_up(struct scenario *s)
 }
 
 static void
+cmd_distrust(struct scenario *s)
+{
+	peer_event(s, RAFT_EV_DISTRUST);
+}
+
+static void
+cmd_trust(struct scenario *s)
+{
+	peer_event(s, RAFT_EV_TRUST);
+}
+
+static void
 cmd_change(struct scenario *s)
 {
 	struct raft_config c = {.count = 0};
@@ -449,9 +461,10 @@ cmd_status(struct scenario *s)
 		    raft_role_name(st.role), P(st.hard.term), P(st.hard.vote),
 		    P(st.leader));
 		print_log(s->out, n);
-		fprintf(s->out, " durable=%llu commit=%llu%s%s\n",
+		fprintf(s->out, " durable=%llu commit=%llu%s%s%s\n",
 		    P(st.durable), P(st.commit), st.ready ? " ready" : "",
-		    st.damaged ? " damaged" : "");
+		    st.damaged ? " damaged" : "",
+		    st.untrusted ? " untrusted" : "");
 	}
 }
 
@@ -488,9 +501,12 @@ cmd_peers(struct scenario *s)
 		    raft_peer_status(s->cluster->node[id]->raft, i, &p) < 0)
 			continue;
 		fprintf(s->out,
-		    "%u: %s match=%llu next=%llu inflight=%llu bytes=%llu\n", i,
-		    name[p.state], P(p.match), P(p.next), P(p.inflight_count),
-		    P(p.inflight_bytes));
+		    "%u: %s match=%llu next=%llu inflight=%llu "
+		    "bytes=%llu%s%s\n",
+		    i, name[p.state], P(p.match), P(p.next),
+		    P(p.inflight_count), P(p.inflight_bytes),
+		    p.untrusted ? " untrusted" : "",
+		    p.redeemed ? " redeemed" : "");
 	}
 }
 
@@ -541,6 +557,9 @@ static const struct command {
     {"step-down", "ID", "stop leading", cmd_step_down},
     {"down", "ID PEER ...", "it sees connections close", cmd_down},
     {"up", "ID PEER ...", "it sees connections open", cmd_up},
+    {"distrust", "ID PEER ...", "it hears that one has forgotten, or itself",
+	cmd_distrust},
+    {"trust", "ID PEER ...", "it hears that this is over", cmd_trust},
     {"change", "ID MEMBER[l|o|b] ...",
 	"propose members: learner, old half, both halves", cmd_change},
     {"crash", "ID", "lose all that is not durable", cmd_crash},

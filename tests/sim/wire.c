@@ -45,6 +45,7 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 	struct answer ans;
 	struct chunk chunk;
 	struct chunk_ack ack;
+	struct trust t;
 	size_t n = wire_frame(data, len, frame);
 	uint32_t g;
 	bool full;
@@ -64,6 +65,8 @@ judge(const uint8_t *data, size_t len, struct frame *frame, int *raft_type,
 		return n;
 	if (mp_span_eq(frame->method, "space"))
 		return space_read(frame, &g, &full) == 0 ? n : 0;
+	if (mp_span_eq(frame->method, "trust"))
+		return trust_read(frame, &t) == 0 ? n : 0;
 	if (message_read(frame, 1, 2, group, m, &records) < 0)
 		return 0;
 	*raft_type = m->type;

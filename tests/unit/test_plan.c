@@ -269,6 +269,24 @@ read_op(const char *op, const char *key, uint64_t n, struct change *c)
 	return status;
 }
 
+START_TEST(test_tune_keeps_the_role)
+{
+	struct change c = {.op = CHANGE_TUNE, .has_priority = true};
+	struct config_entry now, t;
+
+	c.info.priority = 5;
+	make(&now, 2, 1);
+	now.info[2].promote = true;
+	for (uint64_t id = 1; id <= 3; id++) {
+		c.id = id;
+		ck_assert_int_eq(target(&now, c, &t), WIRE_OK);
+		ck_assert_uint_eq(t.info[id - 1].priority, 5);
+		ck_assert(votes(&t, 1) && votes(&t, 2) && !votes(&t, 3));
+		ck_assert(t.info[2].promote);
+	}
+}
+END_TEST
+
 START_TEST(test_request_is_read)
 {
 	struct change c;
@@ -343,6 +361,7 @@ main(void)
 	tcase_add_test(t, test_ids_are_never_used_again);
 	tcase_add_test(t, test_both_halves_have_to_fit);
 	tcase_add_test(t, test_payload_keeps_everything);
+	tcase_add_test(t, test_tune_keeps_the_role);
 	tcase_add_test(t, test_request_is_read);
 	tcase_add_test(t, test_manner_of_a_change_is_read);
 	suite_add_tcase(s, t);

@@ -243,9 +243,18 @@ START_TEST(test_list_is_newest_first_and_knows_its_names)
 	ck_assert_uint_eq(f[2].index, 300);
 	ck_assert_str_eq(f[0].path, "snap/1-3-500.snap");
 	ck_assert_int_eq(snap_list(&disk, 2, f, 3), 0);
-	ck_assert_int_eq(snap_tidy(&disk, NULL), 0);
+	ck_assert_int_eq(
+	    mem_open(mem, "snap/1-ab.part", DISK_WRITE | DISK_CREATE, &h), 0);
+	mem_close(mem, h);
+	ck_assert_int_eq(snap_tidy_tmp(&disk), 0);
 	ck_assert_int_eq(
 	    mem_open(mem, "snap/1-3-77.snap.tmp", DISK_READ, &h), -ENOENT);
+	ck_assert_int_eq(mem_open(mem, "snap/1-ab.part", DISK_READ, &h), 0);
+	mem_close(mem, h);
+	ck_assert_int_eq(snap_tidy(&disk, NULL), 0);
+	ck_assert_int_eq(
+	    mem_open(mem, "snap/1-ab.part", DISK_READ, &h), -ENOENT);
+	ck_assert_int_eq(snap_list(&disk, 1, f, 3), 3);
 }
 END_TEST
 

@@ -367,6 +367,35 @@ START_TEST(test_diff_sees_records_and_tables)
 }
 END_TEST
 
+/* The name of a lease is never given a second time. */
+START_TEST(test_leases_go_along_and_their_numbers_forward)
+{
+	struct state s;
+
+	import_some("a.snap");
+	ck_assert_int_eq(state_load("a.snap", &s), TOOL_OK);
+	s.fsm->leases.last_id = 7;
+	ck_assert_ptr_nonnull(
+	    lease_enter(&s.fsm->leases, 5, 1000, s.fsm->time + 900, false));
+	state_seal(&s);
+	write_snap(&s, state_fill);
+	state_release(&s);
+	ck_assert_int_eq(run("diff a.snap made"), TOOL_NO);
+	ck_assert_str_eq(
+	    output(), "{\"change\":\"changed\",\"table\":\"leases\"}\n");
+	ck_assert_int_eq(run("info made"), TOOL_OK);
+	ck_assert_ptr_nonnull(
+	    strstr(output(), "\"sessions\":0,\"leases\":1,\"locks\":0"));
+	ck_assert_int_eq(run("restore made new -m 1=h:1 -n 1"), TOOL_OK);
+	ck_assert_int_eq(run("diff made new"), TOOL_OK);
+	ck_assert_int_eq(state_load("new", &s), TOOL_OK);
+	ck_assert_uint_eq(s.fsm->leases.count, 1);
+	ck_assert_uint_eq(s.fsm->leases.last_id, 7 + 1000000000000);
+	ck_assert(kvstore_check(s.fsm));
+	state_release(&s);
+}
+END_TEST
+
 START_TEST(test_save_takes_the_newest_that_is_valid)
 {
 	struct state s;
@@ -415,6 +444,7 @@ main(void)
 	tcase_add_test(tc, test_restore_refuses);
 	tcase_add_test(tc, test_restore_judges_the_state_itself);
 	tcase_add_test(tc, test_diff_sees_records_and_tables);
+	tcase_add_test(tc, test_leases_go_along_and_their_numbers_forward);
 	tcase_add_test(tc, test_save_takes_the_newest_that_is_valid);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);
