@@ -97,7 +97,7 @@ set_revisions(struct fsm *f, struct record *r, const json_t *o)
 	r->create_rev = (uint64_t)create;
 	r->mod_rev = (uint64_t)mod;
 	r->version = (uint64_t)version;
-	if (r->mod_rev > f->rev && !MUTANT(163))
+	if (r->mod_rev > f->rev && !MUTANT(218))
 		f->rev = f->floor = r->mod_rev;
 	return NULL;
 }

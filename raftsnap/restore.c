@@ -272,7 +272,7 @@ restore(const char *file, const char *dir, const struct member *m, unsigned n,
 		status = snaptool_fail(error, file,
 		    error == -EOVERFLOW ? "no revisions are left" : NULL);
 	} else {
-		if (!MUTANT(161))
+		if (!MUTANT(216))
 			kvstore_advance(s.fsm, snaptool.advance);
 		if (!MUTANT(167)) {
 			s.meta.config = config.data;
@@ -300,7 +300,7 @@ snapcmd_restore(int argc, char **argv)
 	if (argc != (int)files + 1 || n == 0 || self == UINT64_MAX)
 		return TOOL_USAGE;
 	dir = argv[files];
-	error = MUTANT(162) ? 0 : dir_judge(dir);
+	error = MUTANT(217) ? 0 : dir_judge(dir);
 	if (error < 0) {
 		(void)snaptool_fail(error, dir, NULL);
 		return TOOL_CREATE;

@@ -66,13 +66,24 @@ header_read(struct wal *w, struct disk_file *f, struct segment_header *h)
 	return error;
 }
 
+/* Durably, before another one takes its name: a crash that loses this and
+ * keeps the rename of the other would make the wrong file a segment. */
+static int
+prepare_remove(struct wal *w)
+{
+	int error = w->disk.ops->unlink(w->disk.ctx, PREPARE_PATH);
+
+	if (error == 0 && !MUTANT(89))
+		error = w->disk.ops->sync_dir(w->disk.ctx, "wal");
+	return error == -ENOENT ? 0 : error;
+}
+
 static int
 prepare_open(struct wal *w)
 {
-	int error;
+	int error = prepare_remove(w);
 
-	error = w->disk.ops->unlink(w->disk.ctx, PREPARE_PATH);
-	if (error < 0 && error != -ENOENT)
+	if (error < 0)
 		return error;
 	w->prepared = 0;
 	w->prepare_size = w->opt.segment_size;
@@ -122,15 +133,19 @@ is_nospace(int error)
 static int
 prepare_failed(struct wal *w, int error)
 {
+	int failed;
+
 	if (w->prepare != NULL)
 		w->disk.ops->close(w->disk.ctx, w->prepare);
 	w->prepare = NULL;
-	if (is_nospace(error)) {
-		w->is_short = true;
-		(void)w->disk.ops->unlink(w->disk.ctx, PREPARE_PATH);
-	} else {
+	if (!is_nospace(error)) {
 		w->error = error;
+		return error;
 	}
+	w->is_short = true;
+	failed = prepare_remove(w);
+	if (failed < 0)
+		w->error = error = failed;
 	return error;
 }
 

@@ -133,7 +133,7 @@ members_is_voter(const struct raft_config *c, uint64_t id)
 bool
 members_may_lead(const struct raft *r)
 {
-	uint32_t i = MUTANT(46) ? r->config_count - 1 : 0;
+	uint32_t i = MUTANT(189) ? r->config_count - 1 : 0;
 
 	for (; i < r->config_count; i++)
 		if (members_is_voter(&r->config[i], r->opt.id))

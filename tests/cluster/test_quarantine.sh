@@ -25,7 +25,7 @@ old=$(follower)
 third=$((6 - lead - old))
 rm -rf "$T/copy"
 
-# ---- a copy of a directory that was in use ----------------------------------
+# ---- a copy of a directory that was in use -----
 
 cp -r "$RAFT_LAB/$old" "$T/copy"
 more 200 # of which some are acknowledged by the one that was copied
@@ -58,7 +58,7 @@ ok "all is well" wait_for 20 raftctl -t 2s wait healthy
 is "the members say so" "$(raftctl members -j |
     jq -c -s 'map(.quarantined)')" '[false,false,false]'
 
-# ---- an empty directory -------------------------------------------------------
+# ---- an empty directory -----
 
 writers 1 e
 more 50
@@ -78,7 +78,7 @@ end_writers
 nothing_lost "an empty directory"
 ok "no second quarantine" sh -c "! grep -q event=quarantine '$RAFT_LAB/$old.log'"
 
-# ---- a cluster at rest ----------------------------------------------------------
+# ---- a cluster at rest -----
 
 raftlab stop "$old"
 rm -rf "${RAFT_LAB:?}/$old"
@@ -86,7 +86,7 @@ forget_log "$old"
 raftlab start "$old"
 ok "without a write to come it is trusted, too" wait_for 20 is_trusted "$old"
 
-# ---- killed meanwhile -------------------------------------------------------------
+# ---- killed meanwhile -----
 
 lead=$(leader)
 old=$(follower)

@@ -1,12 +1,13 @@
 /*
  * crash_compact.c - a log that drops its oldest segments, on a disk that
- * crashes: it opens, begins where a START said or before, has every entry
+ * crashes and is full now and then: it opens, begins where a START said or before, has every entry
  * behind that which was acknowledged, and no crash is taken for damage.  And
  * a log whose beginning was dropped, with each sector damaged in turn: found,
  * or nothing is missing.
  *
  *	crash_compact [SEEDS]
  */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "raftwal/bytes.h"
@@ -23,7 +24,7 @@ struct seen {
 };
 
 static uint64_t term_of[ENTRIES_MAX]; /* as last written */
-static uint64_t states, damages, dropped_all;
+static uint64_t states, damages, dropped_all, fulls;
 static const struct wal_options options = {
     .segment_size = WAL_SEGMENT_SIZE_MIN, .server_id = 1, .nonce = 77};
 
@@ -77,6 +78,33 @@ struct promise {
 static struct promise promise[2 * STEPS];
 static unsigned promises;
 
+/*
+ * A batch, durable.  Now and then the disk is full for a while: what finds no
+ * room is refused, nothing overtakes it, and it is written when there is
+ * space again.
+ */
+static void
+store(struct memdisk *m, struct wal *wal, const struct iovec *iov,
+    uint64_t *rnd, uint64_t seed)
+{
+	int error;
+
+	if (mem_random(rnd) % 6 == 0)
+		m->space_left = mem_random(rnd) % 100000;
+	error = wal_write(wal, iov, 1);
+	if (error == -ENOSPC) {
+		fulls++;
+		if (!wal_is_short(wal) || wal_write(wal, iov, 1) != -ENOSPC)
+			fail(seed, m->ops, "a full log takes a batch");
+		m->space_left = UINT64_MAX;
+		if (wal_retry(wal) != 0)
+			fail(seed, m->ops, "no space though there is");
+		error = wal_write(wal, iov, 1);
+	}
+	if (error != 0 || wal_sync(wal) != 0)
+		fail(seed, m->ops, "write");
+}
+
 static void
 workload(struct memdisk *m, uint64_t seed)
 {
@@ -121,8 +149,7 @@ workload(struct memdisk *m, uint64_t seed)
 			len += put(buf + len, RECORD_STATE, 0, term, 1, 8);
 		}
 		iov.iov_len = len;
-		if (wal_write(wal, &iov, 1) != 0 || wal_sync(wal) != 0)
-			fail(seed, m->ops, "write");
+		store(m, wal, &iov, &rnd, seed);
 		promise[promises++] =
 		    (struct promise){m->ops, last, first, voted, reset};
 		/* As after each start of a server: it says once more where
@@ -132,8 +159,7 @@ workload(struct memdisk *m, uint64_t seed)
 			    first - 1, 2000);
 			len += put(buf + len, RECORD_STATE, 0, voted, 1, 8);
 			iov.iov_len = len;
-			if (wal_write(wal, &iov, 1) != 0 || wal_sync(wal) != 0)
-				fail(seed, m->ops, "write");
+			store(m, wal, &iov, &rnd, seed);
 		}
 		if (start || reset || (first > 1 && n % 4 == 3)) {
 			do {
@@ -268,8 +294,11 @@ main(int argc, char **argv)
 		run_seed(seed);
 	if (dropped_all == 0)
 		fail(0, 0, "no segment was ever dropped");
+	if (fulls == 0)
+		fail(0, 0, "the disk was never full");
 	printf("crash_compact: %" PRIu64 " segments dropped, %" PRIu64
-	       " crash states recovered, %" PRIu64 " sectors damaged\n",
-	    dropped_all, states, damages);
+	       " times full, %" PRIu64 " crash states recovered, %" PRIu64
+	       " sectors damaged\n",
+	    dropped_all, fulls, states, damages);
 	return 0;
 }

@@ -130,7 +130,7 @@ static void
 pending_entry(struct server *s, struct pending *p, const struct record *r)
 {
 	struct shadow *sh = shadow_of(s);
-	uint64_t n;
+	uint64_t n, known;
 
 	if (p->last < p->first || r->index < p->first) {
 		p->first = r->index;
@@ -148,22 +148,15 @@ pending_entry(struct server *s, struct pending *p, const struct record *r)
 		    s->number + 1, r->index, sh->log.last);
 		return;
 	}
-	/* What waited for storage may have been committed by the others. */
-	if (r->index <= sh->commit) {
-		bool waited = r->index > sh->log.last;
-		const struct terms *known =
-		    waited ? &s->sim->checker->committed : &sh->log;
-
-		if (terms_at(known, r->index) != r->term)
-			sim_fail(s->sim,
-			    "s%u replaces its committed entry %" PRIu64,
-			    s->number + 1, r->index);
-		else if (!waited)
-			sim_fail(s->sim,
-			    "s%u writes its committed entry %" PRIu64 " anew",
-			    s->number + 1, r->index);
-		if (s->sim->failed)
-			return;
+	/* What waited for storage may have been committed by the others, and
+	 * even replaced since: what is committed and written stays. */
+	known = terms_at(&s->sim->checker->committed, r->index);
+	if (r->index <= sh->commit && known != 0 &&
+	    terms_at(&sh->log, r->index) == known) {
+		sim_fail(s->sim, "s%u %s its committed entry %" PRIu64,
+		    s->number + 1,
+		    r->term != known ? "replaces" : "writes anew", r->index);
+		return;
 	}
 	entry_seen(s, r, terms_at(&sh->log, r->index - 1));
 	terms_set(&sh->log, r->index, r->term);

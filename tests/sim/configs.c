@@ -263,6 +263,8 @@ configs_look(struct server *s, const struct raft_status *st)
 
 	if (st->last == 0 && st->config.count == 0)
 		return; /* waits to be added */
+	if (host_fills(s->host))
+		return; /* more is in its log than it could hand over */
 	if (st->role == RAFT_LEADER && !config_has(c, s->id))
 		mark(MARK_LEADER_REMOVED);
 	if (st->config_index != index) {
