@@ -87,11 +87,7 @@ snapserve_holds(const struct group *g, const struct snap_held *held)
 void
 snapserve_put(struct group *g, struct mp_buf *b)
 {
-	struct snap_held *held = &g->snap->held[0];
-
-	/* Whoever asked for it may read it soon. */
-	held->read_ns = g->host->now.mono_ns;
-	put_id(b, "hash", held->sum.id);
+	put_id(b, "hash", g->snap->held[0].sum.id);
 }
 
 static struct snap_held *

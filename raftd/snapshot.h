@@ -147,7 +147,7 @@ void snapserve_request(struct group *, struct request *);
 void snapserve_done(struct group *, struct store_job *);
 /* Those of the method snapshot; false: not ours. */
 bool snapserve_options(struct mp_span params, bool *newest);
-/* "hash": of the newest, which is kept for a while now. */
+/* "hash": of the newest. */
 void snapserve_put(struct group *, struct mp_buf *);
 /* It was read lately. */
 bool snapserve_holds(const struct group *, const struct snap_held *);
