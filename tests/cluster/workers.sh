@@ -106,7 +106,7 @@ work_snapshots() { # SEED SERVERS
 work_lock() { # NAME
 	while working; do
 		# shellcheck disable=SC2016 # for the shell inside
-		try lock raftctl -t 10s lock -w 5s "$1" -- sh -c '
+		try lock raftctl -t 10s lock -w 5s --ttl 3s "$1" -- sh -c '
 			flock -n "$1" sleep 0.05 || {
 				echo "two hold a lock" >>"$2"
 				exit 9

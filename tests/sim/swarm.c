@@ -268,6 +268,12 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_faults(s, &p, o->profile);
 	draw_reads(s, o);
 	draw_leases(s, o);
+	/* Which servers' disks may go bad is a minority of those at the
+	 * beginning, and need not be one of those that are left. */
+	if (o->profile != PROFILE_NORMAL)
+		s->spares = s->operator_ms = 0;
+	if (s->spares > 0)
+		s->faults &= ~(1ull << FAULT_ROT);
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {
