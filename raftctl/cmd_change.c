@@ -392,6 +392,9 @@ store(struct cli *cli, const char *key, const struct cli_bytes *value,
 		if (mp_read_mapping(&c, &m) == 0)
 			(void)mp_get_bool(&m, "succeeded", &succeeded);
 		status = succeeded ? 0 : 1;
+		if (cli_wants_record(cli))
+			cli_print_outcome(cli,
+			    mp_span(answer.result.data, answer.result.len));
 	}
 	mp_buf_release(&params);
 	mp_buf_release(&answer.result);
@@ -415,7 +418,7 @@ take_back(struct cli *cli, const char *key, const char *path,
 		status = store(cli, key, &after, rev);
 	free(after.owned);
 	*keep = status != 0;
-	if (status == 1)
+	if (status == 1 && !cli_wants_record(cli))
 		fprintf(stderr,
 		    "raftctl: not put: '%s' was changed meanwhile\n", key);
 	return status;

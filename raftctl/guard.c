@@ -162,6 +162,9 @@ keep_watch(struct watch *w)
 		if (p[2].revents != 0)
 			take_order(w);
 	}
+	/* It may have ended long ago, or only now that we go on after a stop:
+	 * nobody can tell. */
+	look_at_clock(w);
 	/* What was to be killed is killed whole. */
 	if (w->term_ns == UINT64_MAX)
 		end_group(w);

@@ -343,8 +343,12 @@ step(struct group *g, const struct raft_event *ev)
 	raft_step(g->raft, ev, o);
 	g->dirty = true;
 	if (o->hard_changed) {
+		/* The record first: a job that is full is handed over within,
+		 * and does not vouch for what stands in the next one. */
+		if (MUTANT(182))
+			g->hard = o->hard;
+		put_number(g, RECORD_STATE, o->hard.term, o->hard.vote);
 		g->hard = o->hard;
-		put_number(g, RECORD_STATE, g->hard.term, g->hard.vote);
 	}
 	return o;
 }

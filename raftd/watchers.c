@@ -471,10 +471,11 @@ tell(struct group *g, struct interest *in, struct forms *f, uint64_t rev)
 		if (event == NULL)
 			return;
 		if (w->pending != NULL) {
-			push(h, w, w->pending, true);
+			push(h, w, w->pending, !MUTANT(111));
 			blob_unref(w->pending);
-		} else if (!has_room(h, w->client, WATCH_UNREAD_MAX)) {
-			fall_behind(ws, w, rev - 1);
+		} else if (!has_room(h, w->client, WATCH_UNREAD_MAX) &&
+			   !MUTANT(113)) {
+			fall_behind(ws, w, MUTANT(110) ? rev : rev - 1);
 			continue;
 		} else {
 			TAILQ_INSERT_TAIL(&ws->told, w, wait);
@@ -527,7 +528,7 @@ lose_all(struct watchers *ws)
 	struct watcher *w;
 
 	RB_FOREACH (w, watcher_tree, &ws->all)
-		if (w->live)
+		if (w->live && !MUTANT(114))
 			fall_behind(ws, w, ws->rev);
 }
 
@@ -622,7 +623,7 @@ is_worth(struct group *g, struct watcher *w)
 {
 	struct host *h = g->host;
 
-	if (w->pos < g->ops->floor(g->fsm)) {
+	if (w->pos < g->ops->floor(g->fsm) && !MUTANT(112)) {
 		say(g, w, "compacted", g->ops->floor(g->fsm),
 		    wire_status_info(WIRE_COMPACTED)->name);
 		drop(g->watchers, w);

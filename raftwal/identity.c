@@ -208,7 +208,7 @@ int
 identity_write(struct disk *disk, const struct identity *id, struct errtext *et)
 {
 	struct copy copies[COPIES];
-	int best, error;
+	int best = -1, error;
 
 	error = copies_read(disk, copies, &best);
 	if (error == -ENOENT)
@@ -221,6 +221,11 @@ identity_write(struct disk *disk, const struct identity *id, struct errtext *et)
 	else if (error == 0)
 		error = identity_update(
 		    disk, 1 - best, copies[best].sequence + 1, id);
+	/* Should one copy be lost, the other must not be of another cluster. */
+	if (error == 0 && best >= 0 && !MUTANT(184) &&
+	    memcmp(copies[best].id.cluster, id->cluster, IDENTITY_ID_LEN) != 0)
+		error =
+		    identity_update(disk, best, copies[best].sequence + 2, id);
 	if (error < 0)
 		return errtext(
 		    et, error, "cannot write '%s': %s", PATH, strerror(-error));

@@ -232,10 +232,15 @@ restore(struct repair *r, const struct place *p)
 {
 	uint8_t *old = NULL, *now = NULL, *bytes;
 	struct repair_step s;
+	uint64_t size;
 	int error = -ENODATA;
 
 	step_at(r, p, &s);
-	if (p->kind == PLACE_LOST || p->len == 0)
+	/* A file may end before what it ought to hold. */
+	size =
+	    p->segment < r->scan.count ? r->scan.segments[p->segment].size : 0;
+	if (p->kind == PLACE_LOST || p->len == 0 || p->offset > size ||
+	    p->len > size - p->offset)
 		return tell(r, &s, "leave");
 	old = malloc((size_t)p->len);
 	now = aligned_alloc(DISK_ALIGN, (size_t)p->len);
@@ -294,7 +299,9 @@ restore_all(struct repair *r, bool *torn)
 /* ---- at the end -------------------------------------------------------- */
 
 struct problems {
-	uint64_t places; /* of damage */
+	uint64_t places;	/* of damage */
+	bool votes;		/* may be lost */
+	struct wal_problem why; /* the last one about them */
 };
 
 static int
@@ -302,6 +309,10 @@ count_places(const struct wal_problem *p, void *ctx)
 {
 	struct problems *all = ctx;
 
+	if (p->file[0] == '\0' && p->group == 0) {
+		all->votes = true;
+		all->why = *p;
+	}
 	all->places += p->file[0] != '\0' && strcmp(p->problem, "torn") != 0;
 	return 0;
 }
@@ -412,18 +423,24 @@ mend_group(
 
 /* All bytes are as they were written: what once was lost is there again. */
 static int
+tell_whole(struct repair *r, const struct wal_group *g)
+{
+	struct repair_step s = {.group = g->group, .to = g->last};
+
+	(void)snprintf(s.detail, sizeof(s.detail),
+	    "the note of its damage, now that nothing is missing");
+	return tell(r, &s, "whole");
+}
+
+static int
 put_whole(struct repair *r, struct wal *wal, const struct wal_group *g)
 {
 	uint8_t buf[64];
 	struct record note = {
 	    .group = g->group, .kind = RECORD_DAMAGE, .len = 8};
 	struct iovec iov = {buf, record_size(8)};
-	struct repair_step s = {.group = g->group, .to = g->last};
-	int error;
+	int error = tell_whole(r, g);
 
-	(void)snprintf(s.detail, sizeof(s.detail),
-	    "the note of its damage, now that nothing is missing");
-	error = tell(r, &s, "whole");
 	if (error != 0)
 		return error;
 	put_le64(buf + RECORD_HEADER_LEN, 0);
@@ -470,20 +487,74 @@ would_mend(struct repair *r, const struct group_facts *g)
 	return tell(r, &s, "append");
 }
 
+/* Without writing: what would be left to do behind what is in place. */
 static int
-end_dry(struct repair *r, const struct facts *f, bool clean)
+end_dry(struct repair *r)
 {
-	int error = 0;
+	struct problems problems = {0};
+	struct repair_step s = {.file = ""};
+	struct wal_report report;
+	struct facts f;
+	int error = wal_check(r->disk, count_places, &problems, &report, r->et);
 
-	/* Whoever restores all in place has the entries, too. */
-	for (size_t i = 0; i < f->count && error == 0 && !clean; i++)
-		if (f->group[i].log.damaged)
-			error = would_mend(r, &f->group[i]);
+	if (error == 0)
+		error = facts_read(r->disk, &f, r->et);
+	if (error != 0)
+		return error;
+	for (size_t i = 0; i < f.count && error == 0; i++) {
+		if (!f.group[i].log.damaged)
+			continue;
+		/* A note alone is left of what has been mended. */
+		error = problems.places == 0 ? tell_whole(r, &f.group[i].log)
+					     : would_mend(r, &f.group[i]);
+	}
+	facts_release(&f);
+	if (error == 0 && problems.votes) {
+		r->result->whole = false;
+		(void)snprintf(
+		    s.detail, sizeof(s.detail), "%s", problems.why.detail);
+		error = tell(r, &s, "leave");
+	}
 	return error;
 }
 
+/*
+ * Terms and votes once more, as they are.  Behind a tail that was cut in a
+ * file that had become shorter only a later batch tells that no more is
+ * missing.
+ */
 static int
-end_write(struct repair *r, const struct facts *f, bool clean)
+put_states(struct wal *wal)
+{
+	const struct wal_group *list;
+	size_t n = wal_groups(wal, &list), len = 0, one = record_size(8);
+	uint8_t *buf = calloc(n + 1, one);
+	struct iovec iov = {buf, 0};
+	int error = 0;
+
+	if (buf == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct record r = {.group = list[i].group,
+		    .kind = RECORD_STATE,
+		    .term = list[i].term,
+		    .len = 8};
+
+		if (list[i].term == 0 && list[i].vote == 0)
+			continue;
+		put_le64(buf + len + RECORD_HEADER_LEN, list[i].vote);
+		record_seal(buf + len, &r);
+		len += one;
+	}
+	iov.iov_len = len;
+	if (len > 0)
+		error = wal_write(wal, &iov, 1);
+	free(buf);
+	return error == 0 ? wal_sync(wal) : error;
+}
+
+static int
+end_write(struct repair *r, const struct facts *f, bool clean, bool torn)
 {
 	const struct wal_group *g;
 	struct errtext why = {""};
@@ -493,6 +564,8 @@ end_write(struct repair *r, const struct facts *f, bool clean)
 
 	if (error < 0)
 		return error;
+	if (torn)
+		error = put_states(wal);
 	for (size_t i = 0; i < f->count && error == 0; i++) {
 		uint32_t group = f->group[i].log.group;
 
@@ -521,6 +594,34 @@ end_write(struct repair *r, const struct facts *f, bool clean)
 	return error;
 }
 
+/* What the next start will find, whatever was meant to come of it. */
+static int
+judge_end(struct repair *r)
+{
+	struct problems problems = {0};
+	struct repair_step s = {.file = ""};
+	bool told = !r->result->whole;
+	struct wal_report report;
+	struct facts f;
+	int error = wal_check(r->disk, count_places, &problems, &report, r->et);
+
+	if (error == 0)
+		error = facts_read(r->disk, &f, r->et);
+	if (error != 0)
+		return error;
+	for (size_t i = 0; i < f.count && error == 0 && !told; i++)
+		if (f.group[i].log.damaged)
+			error = left_group(r, &f.group[i].log, "");
+	facts_release(&f);
+	if (error == 0 && problems.votes) {
+		r->result->whole = false;
+		(void)snprintf(
+		    s.detail, sizeof(s.detail), "%s", problems.why.detail);
+		error = tell(r, &s, "leave");
+	}
+	return error;
+}
+
 int
 repair_run(struct disk *disk, const struct repair_options *opt,
     struct repair_result *result, struct errtext *et)
@@ -530,7 +631,7 @@ repair_run(struct disk *disk, const struct repair_options *opt,
 	struct problems problems = {0};
 	struct wal_report report;
 	struct facts f;
-	bool torn = false, damaged = false, clean;
+	bool torn = false, damaged = false;
 	int error;
 
 	memset(result, 0, sizeof(*result));
@@ -539,21 +640,18 @@ repair_run(struct disk *disk, const struct repair_options *opt,
 	free(r.place);
 	if (error != 0)
 		return error;
-	clean = result->left == 0;
-	if (opt->write) {
-		error = wal_check(disk, count_places, &problems, &report, et);
-		clean = problems.places == 0;
-	}
+	if (!opt->write)
+		/* Where all is restored the entries are there, too. */
+		return result->steps > 0 && result->left == 0 ? 0 : end_dry(&r);
+	error = wal_check(disk, count_places, &problems, &report, et);
 	if (error == 0)
 		error = facts_read(disk, &f, et);
 	if (error != 0)
 		return error;
 	for (size_t i = 0; i < f.count; i++)
 		damaged |= f.group[i].log.damaged;
-	if (!opt->write)
-		error = end_dry(&r, &f, clean);
-	else if (torn || damaged)
-		error = end_write(&r, &f, clean);
+	if (torn || damaged)
+		error = end_write(&r, &f, problems.places == 0, torn);
 	facts_release(&f);
-	return error;
+	return error == 0 ? judge_end(&r) : error;
 }

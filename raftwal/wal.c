@@ -23,6 +23,8 @@ judge(struct wal *w)
 		w->any_damaged |= w->groups.pub[i].damaged;
 }
 
+static int batch_write(struct wal *, struct batch_head *);
+
 /* ---- recovery ---------------------------------------------------------- */
 
 struct recovery {
@@ -154,6 +156,27 @@ notes_write(struct wal *w)
 	return error;
 }
 
+/*
+ * The segment that the log ends in is shorter than it was made, or has no
+ * header, and is not written any more.  Only a batch in the next one proves
+ * that nothing stood behind its end: now, not when there is something to say.
+ */
+static int
+prove_end(struct wal *w, const struct scan *s)
+{
+	const struct segment *g = &s->segments[s->end.segment];
+	struct batch_head h = {.sequence = w->sequence + 1, .sectors = 1};
+	int error;
+
+	if (s->count == 0 || w->sequence == 0 ||
+	    (!g->truncated && g->copies > 0))
+		return 0;
+	error = segment_advance(w, BLOCK, true);
+	if (error == 0)
+		error = batch_write(w, &h);
+	return error < 0 ? error : wal_sync(w);
+}
+
 /* Make the log writable after what the scan found. */
 static int
 resume(struct wal *w, struct scan *s, struct errtext *et)
@@ -175,6 +198,8 @@ resume(struct wal *w, struct scan *s, struct errtext *et)
 		w->synced = w->sequence;
 		if (w->file == NULL)
 			error = segment_advance(w, BLOCK, true);
+		else
+			error = prove_end(w, s);
 	}
 	if (error == 0)
 		error = notes_write(w);

@@ -127,6 +127,27 @@ ok "repair --write --from-peer" raftwal repair --write \
 ok "as it was" cmp "$T/damaged/wal/0000000000000001.wal" \
     "$a/wal/0000000000000001.wal"
 
+# ---- log.read: what the peer is asked ---------------------------------------
+
+python=$(find_python msgpack)
+if [ -n "$python" ]; then
+	rpc=$top/tests/cli/rpc.py
+	read_log() { # PARAMS
+		"$python" "$rpc" "$(client_of 2)" call log.read "$1" 2>&1
+	}
+	is "log.read: the entries asked for, and where they stand" \
+	    "$(read_log '[3, 4]' | jq -c '.. | objects |
+	[.group, .from, .to, .first]' | head -n 1)" \
+	    "[1,3,4,1]"
+	like "log.read: nothing that is not committed" \
+	    "$(read_log '[1000000, 1000000]')" '*ABSENT*'
+	for bad in '[]' '[3]' '[0, 3]' '[4, 3]' '[3, 4, {"more": 1}]' '["a", 4]'; do
+		like "log.read $bad" "$(read_log "$bad")" '*USAGE*'
+	done
+else
+	skip "log.read" "python3-msgpack is missing"
+fi
+
 # ---- compact ----------------------------------------------------------------
 
 must_fail "compact: no snapshot" 66 raftwal compact "$a"

@@ -5,11 +5,13 @@
  * past them: bit 0 those of heads, bit 1 those of sectors of records, bit 2
  * those of records, bit 3 makes the nonces equal.  Tools and recovery must
  * come to an end, and agree; a log that opens takes more, and opens again.
+ * So does repair, with a peer that answers with bytes of the same input.
  */
 #include <inttypes.h>
 
 #include "raftwal/crc32c.h"
 #include "raftwal/format.h"
+#include "raftwal/repair.h"
 #include "tests/crash/logmodel.h"
 
 #define SIZE_MAX_FUZZED (64u * 1024)
@@ -134,6 +136,59 @@ open_twice(struct disk *disk)
 	wal_close(wal);
 }
 
+struct input {
+	const uint8_t *data;
+	size_t size;
+	unsigned calls;
+};
+
+static int
+fetch(void *ctx, uint32_t group, uint64_t from, uint64_t to,
+    struct repair_entries *e, struct errtext *et)
+{
+	struct input *in = ctx;
+	size_t at = ++in->calls * SECTOR % in->size;
+
+	(void)group;
+	(void)to;
+	(void)et;
+	*e = (struct repair_entries){.records = in->data + at,
+	    .len = in->size - at,
+	    .from = from,
+	    .to = from,
+	    .prev_term = 1,
+	    .commit = UINT64_MAX};
+	return 0;
+}
+
+static void
+repair(const struct memdisk *before, const uint8_t *data, size_t size)
+{
+	struct memdisk *m = mem_clone(before);
+	struct disk disk = mem_disk(m);
+	struct input in = {data, size, 0};
+	struct repair_options opt = {
+	    .wal = {.segment_size = WAL_SEGMENT_SIZE_MIN, .server_id = 1},
+	    .write = true,
+	    .fetch = (data[0] & 16) != 0 ? fetch : NULL,
+	    .fetch_ctx = &in};
+	struct wal_options look_only = {.read_only = true};
+	const struct wal_group *groups;
+	struct repair_result result;
+	struct errtext et = {""};
+	struct wal *wal;
+	size_t n;
+
+	if (repair_run(&disk, &opt, &result, &et) == 0 &&
+	    wal_open(&disk, &look_only, NULL, NULL, &wal, NULL, &et) == 0) {
+		n = wal_groups(wal, &groups);
+		for (size_t i = 0; i < n; i++)
+			assert(!result.whole || !groups[i].damaged);
+		wal_close(wal);
+	}
+	mem_free(m);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -162,6 +217,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (wal_check(&disk, count_problem, &problems, &report, &et) == 0)
 		assert((problems > 0) ==
 		       (report.damaged > 0 || report.torn_bytes > 0));
+	repair(m, data, size);
 	open_twice(&disk);
 	mem_free(m);
 	return 0;

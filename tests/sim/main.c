@@ -154,6 +154,7 @@ parse_one(struct arguments *a, int c)
 		p->options.seed = number(optarg);
 		break;
 	case OPT_PROFILE:
+		p->mixed = false;
 		if (strcmp(optarg, "beyond") == 0)
 			p->options.profile = PROFILE_BEYOND;
 		else if (strcmp(optarg, "normal") != 0)
@@ -242,6 +243,7 @@ main(int argc, char **argv)
 	(void)mallopt(M_TOP_PAD, 1 << 22);
 	a.plan.shrink = true;
 	a.plan.twice = 100;
+	a.plan.mixed = true;
 	a.plan.keep_going = 1;
 	a.plan.program = argv[0];
 	a.plan.options.seed = 1;
@@ -253,6 +255,8 @@ main(int argc, char **argv)
 	}
 	if (a.selftest)
 		return selftest();
+	if (a.one)
+		a.plan.mixed = false;
 	if (a.one && !a.plan.quiet)
 		return run_one(&a);
 	if (a.plan.count == 0 && a.plan.hours == 0 && a.plan.budget_s == 0)

@@ -17,6 +17,7 @@ struct nemesis {
 	uint32_t step;
 	bool stopped;
 	struct simdisk *old[SIM_SERVERS_MAX]; /* copies of disks, to restore */
+	uint64_t old_starts[SIM_SERVERS_MAX]; /* of their servers then */
 };
 
 enum undo {
@@ -359,6 +360,7 @@ old_disk(struct sim *sim, struct prng *p)
 		return;
 	n->old[s->number] =
 	    simdisk_clone(s->disk, sim->options.seed, s->number);
+	n->old_starts[s->number] = s->starts;
 	undo_in(sim, length(sim, p), UNDO_OLD_DISK, s->number);
 }
 
@@ -577,6 +579,15 @@ on_undo(struct sim *sim, const struct event *ev)
 		break;
 	case UNDO_OLD_DISK:
 		s = sim->server[ev->a];
+		/* What tells an old copy from the disk that was there is its
+		 * boot counter: the server has started since. */
+		if (s->starts == n->old_starts[ev->a]) {
+			server_crash(s, false, false);
+			server_start_in(s, SIM_MS);
+			undo_in(sim, sim->conf.election_us * SIM_US * 4,
+			    UNDO_OLD_DISK, ev->a);
+			break;
+		}
 		server_crash(s, true, false);
 		simdisk_free(s->disk);
 		s->disk = n->old[ev->a];

@@ -31,6 +31,7 @@ enum prng_stream {
 	PRNG_CRASH = 500,
 	PRNG_CLOCK = 600,
 	PRNG_READS = 700,
+	PRNG_LEASE = 800,
 };
 
 void prng_init(struct prng *, uint64_t seed, uint64_t stream);

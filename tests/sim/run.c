@@ -34,6 +34,8 @@
 #define WORKER_RUNS 250
 #endif
 
+#define BEYOND_EVERY 10 /* seeds: one of these is beyond the promises */
+
 struct worker {
 	pid_t pid; /* 0: none */
 	int to, from;
@@ -343,6 +345,10 @@ run_many(const struct run_plan *plan)
 	for (; !enough(plan, &t); o->seed++) {
 		struct run_result r;
 
+		if (plan->mixed)
+			o->profile = o->seed % BEYOND_EVERY == 0
+					 ? PROFILE_BEYOND
+					 : PROFILE_NORMAL;
 		worker_run(&w, o, 0, &r);
 		totals_add(&t, &r);
 		run_again(plan, o, &r);

@@ -38,6 +38,7 @@ struct run_plan {
 	double budget_s;	      /* CPU seconds, 0 no limit */
 	unsigned twice;		      /* one in so many is run twice, 0 none */
 	unsigned keep_going;	      /* failures before it stops */
+	bool mixed;		      /* one seed in ten is beyond */
 	bool shrink, quiet, marks;
 	const char *program;
 };

@@ -12,6 +12,7 @@
 #include "raftd/fsm/fsm.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/lease.h"
 #include "tests/sim/net.h"
 
 #define IDLE_MS 5  /* without jobs, before storage prepares a segment */
@@ -49,6 +50,7 @@ server_clock_jump(struct server *s, uint64_t ns)
 {
 	clock_sync(s);
 	s->clock_base += ns;
+	s->sim->clock_jumps++;
 	server_wake(s);
 }
 
@@ -120,6 +122,10 @@ env_client_send(
 {
 	struct server *s = ctx;
 
+	if ((client & LEASE_CLIENT) != 0) {
+		leases_sim_reply(s->sim, client, pieces, count);
+		return;
+	}
 	clients_reply(s->sim, s->number, client, pieces, count);
 }
 
@@ -812,6 +818,8 @@ on_turn(struct server *s)
 	t = server_time(s);
 	wait = deadline > t.mono_ns ? deadline - t.mono_ns : 0;
 	/* Back from its clock to the world's, and never early. */
+	if (s->drift_ppm <= -1000000)
+		return; /* it stands still */
 	wait = (uint64_t)((unsigned __int128)wait * 1000000 /
 			  (uint64_t)(1000000 + s->drift_ppm)) +
 	       1;

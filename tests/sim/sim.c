@@ -12,6 +12,7 @@
 #include "tests/sim/admin.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/lease.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/net.h"
 #include "tests/sim/server.h"
@@ -109,6 +110,7 @@ sim_new(const struct swarm_options *options, unsigned verbose)
 	check_bootstrap(sim);
 	clients_init(sim);
 	admin_init(sim);
+	leases_sim_init(sim);
 	nemesis_init(sim);
 	for (unsigned i = 0; i < sim->conf.servers; i++)
 		server_start_in(sim->server[i],
@@ -127,6 +129,7 @@ sim_free(struct sim *sim)
 		server_free(sim->server[i]);
 	nemesis_free(sim->nemesis);
 	admin_free(sim->admin);
+	leases_sim_free(sim->leases);
 	clients_free(sim->clients);
 	net_free(sim->net);
 	check_free(sim->checker);
@@ -371,6 +374,9 @@ dispatch(struct sim *sim, const struct event *ev)
 		break;
 	case EV_OPERATOR:
 		admin_event(sim, ev);
+		break;
+	case EV_LEASE:
+		leases_sim_event(sim, ev);
 		break;
 	case EV_NEMESIS:
 	case EV_UNDO:

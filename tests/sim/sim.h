@@ -51,6 +51,7 @@ enum what {
 	EV_CLIENT_REPLY, /* a: slot of the message */
 	EV_CLIENT_LATE,	 /* who: client: has its operation been too long? */
 	EV_OPERATOR,	 /* next change of members; a: token */
+	EV_LEASE,	 /* who: holder of leases, a: what */
 	EV_NEMESIS,	 /* next step */
 	EV_UNDO,	 /* who, a, b: the nemesis' own */
 	EV_PHASE,	 /* a: enum phase */
@@ -69,6 +70,7 @@ struct net;
 struct clients;
 struct checker;
 struct nemesis;
+struct lease_holders;
 struct admin;
 
 struct sim {
@@ -87,6 +89,8 @@ struct sim {
 	struct checker *checker;
 	struct nemesis *nemesis;
 	struct admin *admin;
+	struct lease_holders *leases;
+	uint64_t clock_jumps; /* of any server's */
 	uint64_t trace; /* hash of all that happened */
 	uint64_t event_count;
 	unsigned verbose; /* 1 events, 2 messages too */

@@ -227,6 +227,17 @@ draw_reads(struct swarm *s, const struct swarm_options *o)
 	s->lease_ppm = ONE_OF(&p, 300000, 1000000);
 }
 
+/* Streams of their own again: what was drawn before stays what it was. */
+static void
+draw_leases(struct swarm *s, const struct swarm_options *o)
+{
+	struct prng p;
+
+	prng_init(&p, o->seed, PRNG_LEASE);
+	if (o->profile == PROFILE_NORMAL)
+		s->leases = ONE_OF(&p, 0, 0, 0, 2, 4, 8);
+}
+
 /*
  * Each restart reads the whole log, so many restarts of a long log would eat
  * the time of many other seeds: a busy nemesis has a shorter run, and one
@@ -256,6 +267,13 @@ swarm_draw(struct swarm *s, const struct swarm_options *o)
 	draw_machines(s, &p);
 	draw_faults(s, &p, o->profile);
 	draw_reads(s, o);
+	draw_leases(s, o);
+	/* Which servers' disks may go bad is a minority of those at the
+	 * beginning, and need not be one of those that are left. */
+	if (o->profile != PROFILE_NORMAL)
+		s->spares = s->operator_ms = 0;
+	if (s->spares > 0)
+		s->faults &= ~(1ull << FAULT_ROT);
 	s->checks = 1;
 	bound_work(s);
 	for (unsigned i = 0; i < o->set_count; i++) {

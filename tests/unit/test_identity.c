@@ -171,6 +171,21 @@ START_TEST(test_a_boot_may_stand_in_the_copy_that_is_damaged)
 }
 END_TEST
 
+START_TEST(test_a_new_cluster_stands_in_both_copies)
+{
+	must_write(1);
+	must_write(2);
+	sample.cluster[0] ^= 1;
+	must_write(2);
+	for (uint64_t off = 100; off < 2 * IDENTITY_BLOCK_LEN;
+	     off += IDENTITY_BLOCK_LEN) {
+		poke(off, 1);
+		ck_assert_int_eq(boot_read(), 2); /* compares the cluster */
+		poke(off, 1);
+	}
+}
+END_TEST
+
 START_TEST(test_both_copies_damaged_is_final)
 {
 	struct errtext et = {""};
@@ -252,6 +267,7 @@ main(void)
 	tcase_add_test(t, test_update_spares_the_copy_that_counts);
 	tcase_add_test(t, test_damage_in_one_copy_falls_back);
 	tcase_add_test(t, test_a_boot_may_stand_in_the_copy_that_is_damaged);
+	tcase_add_test(t, test_a_new_cluster_stands_in_both_copies);
 	tcase_add_test(t, test_both_copies_damaged_is_final);
 	tcase_add_test(t, test_every_truncation_is_survived);
 	tcase_add_test(t, test_newer_format_is_refused);

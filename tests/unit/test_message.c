@@ -283,6 +283,34 @@ START_TEST(test_impossible_configurations_are_refused)
 }
 END_TEST
 
+START_TEST(test_word_of_trust_survives_the_way)
+{
+	struct trust t = {.group = 7, .term = 9, .id = (uint64_t)1 << 40};
+	struct trust back = {0};
+	struct frame fr;
+	struct mp_buf b;
+
+	mp_buf_init(&b);
+	trust_put(&b, &t);
+	ck_assert_int_eq(frame_parse(b.data, b.len, &fr), 0);
+	ck_assert_int_eq(trust_read(&fr, &back), 0);
+	ck_assert_uint_eq(back.group, 7);
+	ck_assert_uint_eq(back.term, 9);
+	ck_assert_uint_eq(back.id, t.id);
+	for (size_t i = fr.params.p - b.data + 1; i < b.len; i++) {
+		struct trust bad = {.id = 1};
+
+		b.data[i] ^= 0x10;
+		if (frame_parse(b.data, b.len, &fr) == 0) {
+			ck_assert_int_lt(trust_read(&fr, &bad), 0);
+			ck_assert_uint_eq(bad.id, 1);
+		}
+		b.data[i] ^= 0x10;
+	}
+	mp_buf_release(&b);
+}
+END_TEST
+
 START_TEST(test_forward_and_answer_survive_the_way)
 {
 	struct forward f = {1, 2, 3, mp_span("call", 4)}, f2;
@@ -346,6 +374,7 @@ main(void)
 	tcase_add_test(t, test_append_tells_its_runs_and_configurations);
 	tcase_add_test(t, test_a_flipped_bit_in_an_entry_is_refused);
 	tcase_add_test(t, test_impossible_configurations_are_refused);
+	tcase_add_test(t, test_word_of_trust_survives_the_way);
 	tcase_add_test(t, test_forward_and_answer_survive_the_way);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

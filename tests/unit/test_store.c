@@ -168,6 +168,35 @@ START_TEST(test_failed_write_fails_those_before_it_too)
 }
 END_TEST
 
+START_TEST(test_large_files_go_in_steps)
+{
+	struct disk_file *f;
+	uint64_t size;
+
+	ck_assert_int_eq(mem_open(mem, "old", DISK_WRITE | DISK_CREATE, &f), 0);
+	ck_assert_int_eq(
+	    disk.ops->truncate(disk.ctx, f, STORE_DROP_MAX + 5), 0);
+	mem_close(mem, f);
+	job[0].kind = STORE_SNAP_DROP;
+	job[0].disk = &disk;
+	(void)snprintf(job[0].path, sizeof(job[0].path), "old");
+	store_run(wal, jobs, 1);
+	ck_assert_int_eq(job[0].error, 0);
+	ck_assert_uint_eq(job[0].last, 5);
+	ck_assert_int_eq(mem_open(mem, "old", DISK_READ, &f), 0);
+	ck_assert_int_eq(disk.ops->size(disk.ctx, f, &size), 0);
+	ck_assert_uint_eq(size, 5);
+	mem_close(mem, f);
+	/* The last one takes the name away, and one more finds nothing. */
+	for (int i = 0; i < 2; i++) {
+		store_run(wal, jobs, 1);
+		ck_assert_int_eq(job[0].error, 0);
+		ck_assert_uint_eq(job[0].last, 0);
+		ck_assert_int_eq(mem_open(mem, "old", DISK_READ, &f), -ENOENT);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -182,6 +211,7 @@ main(void)
 	tcase_add_test(t, test_failed_sync_fails_all_writes);
 	tcase_add_test(t, test_refused_writes_wait_their_turn);
 	tcase_add_test(t, test_failed_write_fails_those_before_it_too);
+	tcase_add_test(t, test_large_files_go_in_steps);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -510,6 +510,37 @@ START_TEST(test_torn_tail_goes_to_quarantine)
 END_TEST
 
 /* The worked example of raftwal(5). */
+/* A file that became shorter, and the last write in it never finished: one
+ * start after the other opens it. */
+START_TEST(test_short_file_with_a_torn_end_opens_again)
+{
+	struct mem_file *f;
+
+	ck_assert_int_eq(put(1, RECORD_STATE, 0, 3, 8), 0);
+	ck_assert_int_eq(put(1, RECORD_NOOP, 1, 3, 0), 0);
+	ck_assert_int_eq(wal_sync(wal), 0);
+	ck_assert_int_eq(put(1, RECORD_COMMAND, 2, 3, 3000), 0);
+	ck_assert_int_eq(put(1, RECORD_COMMAND, 3, 3, 3000), 0);
+	/* As a crash leaves it, and then it is cut short. */
+	f = &mem->file[mem_find(mem, "wal/0000000000000001.wal")->file];
+	memset(f->data + 4096 + 3 * 4096, 0, 512);
+	f->size = 4096 + 4 * 4096;
+	for (int i = 0; i < 3; i++) {
+		struct memdisk *was = mem;
+
+		/* An orderly end would say more; it is not seen. */
+		mem = mem_clone(was);
+		wal_close(wal);
+		mem_free(was);
+		disk = mem_disk(mem);
+		open_with(NULL, NULL);
+		ck_assert_uint_eq(group(1)->last, 2);
+		ck_assert_uint_eq(group(1)->term, 3);
+		ck_assert(!group(1)->damaged);
+	}
+}
+END_TEST
+
 START_TEST(test_bytes_are_those_of_the_page)
 {
 	static const uint8_t payload[] = "\xa3put\x92\xc4\x01k\xc4\x01v";
@@ -598,6 +629,7 @@ main(void)
 	tcase_add_test(t, test_callback_may_stop_the_open);
 	tcase_add_test(t, test_read_only_changes_nothing);
 	tcase_add_test(t, test_torn_tail_goes_to_quarantine);
+	tcase_add_test(t, test_short_file_with_a_torn_end_opens_again);
 	tcase_add_test(t, test_bytes_are_those_of_the_page);
 	tcase_add_test(t, test_names_are_synced_before_the_first_sync);
 	suite_add_tcase(s, t);
