@@ -1,9 +1,9 @@
 /*
  * crash_compact.c - a log that drops its oldest segments, on a disk that
  * crashes and is full now and then: it opens, begins where a START said or
- * before, has every entry behind that which was acknowledged, and no crash
- * is taken for damage.  And a log whose beginning was dropped, with each
- * sector damaged in turn: found, or nothing is missing.
+ * before, has every entry behind that which was acknowledged, and no crash is
+ * taken for damage.  And a log whose beginning was dropped, with each sector
+ * damaged in turn: found, or nothing is missing.
  *
  *	crash_compact [SEEDS]
  */
