@@ -65,8 +65,6 @@ due_stamp(struct group *g)
 void
 due_heard(struct group *g, uint64_t stamp)
 {
-	if (stamp < g->stamp && MUTANT(142))
-		return;
 	g->stamp = stamp;
 	g->stamp_ns = g->host->steady_ns;
 }
