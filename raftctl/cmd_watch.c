@@ -58,6 +58,7 @@ struct watch {
 	uint64_t id; /* of the watch, at its server */
 	uint64_t progress_ms;
 	struct timespec heard, told;
+	struct mp_span raw; /* the event in hand, as it came */
 	uint64_t since;
 	uint64_t left; /* events, UINT64_MAX: no end */
 	uint64_t stall_ms;
@@ -182,31 +183,40 @@ write_cursor(struct watch *w)
 
 /* ---- handlers --------------------------------------------------------- */
 
+/* The very bytes; those with a NUL cannot stand in a variable, and nil is
+ * none.  They are on standard input. */
 static void
-set_bytes(const char *name, json_t *event, const char *key)
+set_bytes(const char *name, const struct mp_map *event, const char *key)
 {
-	json_t *v = json_object_get(event, key);
+	struct mp_span b;
+	char *text;
 
-	/* What is no text, or holds a NUL, cannot stand in a variable: it is
-	 * on standard input. */
-	if (json_is_string(v) &&
-	    strlen(json_string_value(v)) == json_string_length(v))
-		(void)setenv(name, json_string_value(v), 1);
-	else
+	if (mp_get_bytes(event, key, &b, SIZE_MAX) < 0 ||
+	    memchr(b.p, '\0', b.len) != NULL ||
+	    (text = strndup((const char *)b.p, b.len)) == NULL) {
 		(void)unsetenv(name);
+		return;
+	}
+	(void)setenv(name, text, 1);
+	free(text);
 }
 
 static void
-set_environment(json_t *event)
+set_environment(const struct watch *w, json_t *event)
 {
+	struct mp_cur c = mp_cur_span(w->raw);
+	struct mp_map m;
 	char rev[24];
 
 	(void)snprintf(rev, sizeof(rev), "%lld",
 	    (long long)json_integer_value(json_object_get(event, "rev")));
 	(void)setenv("RAFT_WATCH_REV", rev, 1);
-	set_bytes("RAFT_WATCH_TYPE", event, "type");
-	set_bytes("RAFT_WATCH_KEY", event, "key");
-	set_bytes("RAFT_WATCH_VALUE", event, "value");
+	(void)setenv("RAFT_WATCH_TYPE",
+	    json_string_value(json_object_get(event, "type")), 1);
+	if (mp_read_mapping(&c, &m) < 0)
+		return;
+	set_bytes("RAFT_WATCH_KEY", &m, "key");
+	set_bytes("RAFT_WATCH_VALUE", &m, "value");
 }
 
 /* The line goes through a file, so that a handler that does not read cannot
@@ -227,7 +237,7 @@ run_handler(struct watch *w, json_t *event)
 	}
 	pid = fork();
 	if (pid == 0) {
-		set_environment(event);
+		set_environment(w, event);
 		if (dup2(fileno(f), STDIN_FILENO) >= 0)
 			execvp(w->handler[0], w->handler);
 		fprintf(stderr, "raftctl: cannot run '%s': %s\n", w->handler[0],
@@ -377,6 +387,7 @@ take_change(struct watch *w, struct mp_span raw, uint64_t rev, bool more)
 	/* Everything before it is behind us. */
 	if (rev > 0 && (status = reached(w, rev - 1)) >= 0)
 		return status;
+	w->raw = raw;
 	status = deliver(w, cli_outcome_json(w->cli, raw));
 	/* An end by --count inside a revision leaves it for the next run. */
 	if (more || status > 0)
@@ -518,6 +529,7 @@ list_all(struct watch *w)
 			(void)json_object_set(
 			    j, "rev", json_object_get(j, "mod_rev"));
 			(void)json_object_set_new(j, "prev", json_null());
+			w->raw = raw;
 			status = deliver(w, j);
 		}
 		mp_buf_release(&a.result);

@@ -16,7 +16,9 @@ echo '{"if":[{"key":"a","value":"1"}],
     "else":[{"range":{"prefix":"p/","limit":1}}]}' >"$T/txn"
 raftctl members -j | jq -s '{members: map({id, address})}' >"$T/wanted"
 members=$(raftctl members -j | jq -r '"\(.id)=\(.address)"' | paste -sd ,)
-EDITOR="sh -c 'echo edited >\"\$1\"' _"
+printf '#!/bin/sh\necho edited >"$1"\n' >"$T/editor"
+chmod +x "$T/editor"
+EDITOR=$T/editor
 export EDITOR
 
 # Each line: the status, and a command line that ends with it.  A verb may
@@ -115,6 +117,7 @@ is "in both" "$(raftctl put a 2 && raftctl txn -j "$T/txn" |
 # ---- statuses that any may end with ------------------------------------------
 
 RAFT_ENDPOINTS=unix:$T/nobody
+export RAFT_ENDPOINTS
 for verb in 'get a' 'put a 1' 'del a' 'ls' 'incr a' "txn $T/txn" 'watch a' \
     'lease ls' 'status' 'members' 'transfer' 'hash' 'snapshot' 'compact' \
     'remove 3' 'edit a'; do

@@ -93,6 +93,11 @@ must_fail "a handler that there is not" 127 \
 echo x >"$T/bad"
 must_fail "a cursor that is none" 65 raftctl watch --cursor "$T/bad" h
 
+printf 'a\377\nb' | raftctl put raw -
+ok "bytes that are no text" sh -c 'raftctl watch --since "$1" --once raw -- \
+    sh -c "printf %s \"\$RAFT_WATCH_VALUE\" >\"$2\""' _ $((rev + 6)) "$T/raw"
+is "come as they are" "$(od -An -tx1 "$T/raw" | tr -d ' \n')" 61ff0a62
+
 # A watcher killed and run again sees every event at least once, in order.
 echo "$rev" >"$T/cursor"
 : >"$T/seen"
