@@ -191,7 +191,9 @@ fuzz:
 	@tests/fuzz/run -j $(JOBS) -t $(TIME)
 
 sim: $(call exes_of,tests/sim)
-	@$(B)/tests/sim/sim --hours $(HOURS)
+	@sed '/^#/d' tests/sim/kept | \
+	    xargs -L 1 $(B)/tests/sim/sim --quiet --no-shrink
+	@$(B)/tests/sim/sim --hours $(HOURS) --marks
 
 mutants:
 	@tests/mutants/run

@@ -17,7 +17,7 @@ static const char usage_text[] =
     "           [--first N] [--profile normal|beyond] [--set KNOB=N] ...\n"
     "           [--drop STEPS] [--without FAULT] ... [--twice N] [--keep-going "
     "N] [--no-shrink]\n"
-    "           [--marks] [--quiet] [--verbose] [--here]\n"
+    "           [--marks] [--traces] [--quiet] [--verbose] [--here]\n"
     "       sim --selftest\n";
 
 enum {
@@ -34,6 +34,7 @@ enum {
 	OPT_KEEP_GOING,
 	OPT_NO_SHRINK,
 	OPT_MARKS,
+	OPT_TRACES,
 	OPT_QUIET,
 	OPT_VERBOSE,
 	OPT_HERE,
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
     {"keep-going", required_argument, NULL, OPT_KEEP_GOING},
     {"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
     {"marks", no_argument, NULL, OPT_MARKS},
+    {"traces", no_argument, NULL, OPT_TRACES},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"here", no_argument, NULL, OPT_HERE},
@@ -182,6 +184,9 @@ parse_one(struct arguments *a, int c)
 		break;
 	case OPT_MARKS:
 		p->marks = true;
+		break;
+	case OPT_TRACES:
+		p->traces = true;
 		break;
 	case OPT_QUIET:
 		p->quiet = true;

@@ -474,6 +474,8 @@ draw_fault(struct sim *sim, struct prng *p)
 static void
 strike(struct sim *sim, enum fault f, struct prng *p)
 {
+	uint64_t wait;
+
 	switch (f) {
 	case FAULT_KILL:
 	case FAULT_POWER:
@@ -493,7 +495,9 @@ strike(struct sim *sim, enum fault f, struct prng *p)
 		crash(sim, server_leader(sim), p, prng_ppm(p, 500000), true);
 		break;
 	case FAULT_PAUSE:
-		server_pause(any_server(sim, p), length(sim, p));
+		/* One draw a statement: compilers choose their own order. */
+		wait = length(sim, p);
+		server_pause(any_server(sim, p), wait);
 		break;
 	case FAULT_ISOLATE:
 		isolate(sim, any_server(sim, p), p);

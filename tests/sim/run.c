@@ -351,6 +351,9 @@ run_many(const struct run_plan *plan)
 					 : PROFILE_NORMAL;
 		worker_run(&w, o, 0, &r);
 		totals_add(&t, &r);
+		if (plan->traces)
+			printf("seed %" PRIu64 " trace %016" PRIx64 "\n",
+			    o->seed, r.trace);
 		run_again(plan, o, &r);
 		if (r.failed) {
 			struct swarm_options copy = *o;

@@ -39,7 +39,7 @@ struct run_plan {
 	unsigned twice;		      /* one in so many is run twice, 0 none */
 	unsigned keep_going;	      /* failures before it stops */
 	bool mixed;		      /* one seed in ten is beyond */
-	bool shrink, quiet, marks;
+	bool shrink, quiet, marks, traces;
 	const char *program;
 };
 /* Exit status: 0, or 1 when a seed failed. */
