@@ -13,8 +13,8 @@
 # token must be refused.
 . "$(dirname "$0")/../cli/lib.sh"
 
-contenders=${LOCK_CONTENDERS:-6}
-sections=${LOCK_SECTIONS:-60}
+contenders=${LOCK_CONTENDERS:-5}
+sections=${LOCK_SECTIONS:-20}
 ttl=${LOCK_TTL_MS:-1500}
 lab -n 3
 export T
@@ -146,7 +146,7 @@ until finished || [ $(($(date +%s) - begin)) -gt 2400 ]; do
 	[ $((rounds % 20)) -ne 0 ] || note "$rounds rounds," \
 	    "$(wc -l <"$T/done") sections, $(($(date +%s) - begin)) s"
 	[ $rounds -lt 4 ] || : >"$T/enough"
-	sleep "${LOCK_REST:-0.2}"
+	sleep "${LOCK_REST:-1}"
 done
 all_ended() {
 	# shellcheck disable=SC2086 # several
