@@ -345,7 +345,7 @@ step(struct group *g, const struct raft_event *ev)
 	if (o->hard_changed) {
 		/* The record first: a job that is full is handed over within,
 		 * and does not vouch for what stands in the next one. */
-		if (MUTANT(182))
+		if (MUTANT(185))
 			g->hard = o->hard;
 		put_number(g, RECORD_STATE, o->hard.term, o->hard.vote);
 		g->hard = o->hard;

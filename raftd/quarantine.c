@@ -141,14 +141,28 @@ quarantine_message(struct group *g, uint64_t from, const struct trust *t)
 		quarantine_hello(g, p, false);
 }
 
+/* Who led us has made its term durable, though it acknowledged nothing. */
+static void
+note_led(struct group *g, struct peer *p)
+{
+	if (g->st.leader != p->id || g->st.hard.term <= p->acked_term)
+		return;
+	p->acked = 0;
+	p->acked_term = g->st.hard.term;
+	group_put_peer(g, p);
+}
+
 void
 quarantine_note_acked(struct group *g, uint64_t peer)
 {
 	struct peer *p = host_peer(g->host, peer);
 	struct raft_peer_status ps;
 
-	if (p == NULL || raft_peer_status(g->raft, p->id, &ps) < 0 ||
-	    ps.untrusted || ps.match == 0)
+	if (p == NULL)
+		return;
+	note_led(g, p);
+	if (raft_peer_status(g->raft, p->id, &ps) < 0 || ps.untrusted ||
+	    ps.match == 0)
 		return;
 	if (g->hard.term < p->acked_term ||
 	    (g->hard.term == p->acked_term && ps.match <= p->acked))

@@ -67,8 +67,7 @@ install(struct raft *r, const struct raft_event *ev)
 	r->verified = index;
 	if (r->acked > index)
 		r->acked = index;
-	if (!MUTANT(197))
-		r->config[0] = ev->u.snapshot.config;
+	r->config[0] = ev->u.snapshot.config;
 	r->config_index[0] = ev->u.snapshot.config_index;
 	r->config_count = 1;
 	r->self = members_find(config_now(r), r->opt.id);

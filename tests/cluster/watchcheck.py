@@ -4,9 +4,9 @@
 #	watchcheck.py STATE WATCHED...	STATE is what raftctl ls -j printed
 #
 # Revisions never go back.  A server that had not kept what was asked for says
-# so and is left; that is no event.  A line that repeats the one before it was sent
-# again to a watcher that came back, and is left out.  The last event of each
-# key is what the store holds.
+# so and is left; that is no event.  A line that repeats the one before it was
+# sent again to a watcher that came back, and is left out.  The last event of
+# each key is what the store holds.
 
 import json
 import sys

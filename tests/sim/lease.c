@@ -194,6 +194,9 @@ step(struct sim *sim, unsigned i)
 	struct holder *h = &w->holder[i];
 	uint64_t wait = h->ttl_ms / 4 + 1;
 
+	/* Members converge on a log that comes to rest. */
+	if (sim->phase == PHASE_CONVERGE)
+		return;
 	if (h->open &&
 	    sim->now - h->sent < sim->conf.client_timeout_ms * SIM_MS) {
 		wait = 5;

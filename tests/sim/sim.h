@@ -91,7 +91,7 @@ struct sim {
 	struct admin *admin;
 	struct lease_holders *leases;
 	uint64_t clock_jumps; /* of any server's */
-	uint64_t trace; /* hash of all that happened */
+	uint64_t trace;	      /* hash of all that happened */
 	uint64_t event_count;
 	unsigned verbose; /* 1 events, 2 messages too */
 	bool failed;

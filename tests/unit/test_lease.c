@@ -296,12 +296,14 @@ START_TEST(test_much_that_is_due_ends_over_several_entries)
 	uint64_t l = 0;
 	int i;
 
-	for (i = 0; i < LEASE_WORK_MAX + 10; i++)
+	for (i = 0; i < 2 * LEASE_WORK_MAX + 10; i++)
 		l = grant(50);
 	pass(50);
-	ck_assert_uint_eq(lease_count(), 10);
+	ck_assert_uint_eq(lease_count(), LEASE_WORK_MAX + 10);
 	/* What is left counts no more. */
 	ck_assert_int_eq(numbered("lease.renew", l), WIRE_ABSENT);
+	ck_assert_uint_eq(lease_count(), 10);
+	ck_assert_int_eq(put_with("k", "lease", l), WIRE_ABSENT);
 	ck_assert_uint_eq(lease_count(), 0);
 }
 END_TEST
@@ -692,6 +694,23 @@ START_TEST(test_remaining_time_survives_saving)
 }
 END_TEST
 
+START_TEST(test_the_queue_survives_saving)
+{
+	uint64_t a = grant(100), b = grant(1000), c = grant(1000);
+	struct fsm *copy;
+
+	ck_assert_uint_gt(take("m", a, 1), 0);
+	ck_assert_uint_eq(take("m", b, 1), 0);
+	ck_assert_uint_eq(take("m", c, 1), 0);
+	copy = copy_of(h.f);
+	kv_ops.free(h.f);
+	h.f = copy;
+	pass(100);
+	ck_assert_uint_gt(token_of("m", b), 0);
+	ck_assert_uint_eq(token_of("m", c), 0);
+}
+END_TEST
+
 START_TEST(test_no_changed_byte_of_a_saved_lease_is_taken)
 {
 	struct image im = {.pos = 0};
@@ -912,6 +931,7 @@ main(void)
 	    test_a_transaction_puts_with_a_lease,
 	    test_waiting_ends_with_the_turn_or_the_place,
 	    test_remaining_time_survives_saving,
+	    test_the_queue_survives_saving,
 	    test_no_changed_byte_of_a_saved_lease_is_taken,
 	    test_a_state_without_leases_is_saved_as_before,
 	};
