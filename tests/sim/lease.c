@@ -27,7 +27,7 @@ struct holder {
 	bool open;
 	enum ask ask;
 	uint32_t msgid;
-	uint64_t sent;
+	uint64_t sent, sent_jumps;
 	/* the last renewal, or the grant */
 	uint64_t good_sent; /* of the last one that was answered */
 	uint64_t leaders, jumps, snapshots; /* as of then */
@@ -169,6 +169,7 @@ send_request(struct sim *sim, unsigned i, enum ask ask)
 	h->ask = ask;
 	h->msgid = (uint32_t)++w->requests;
 	h->sent = sim->now;
+	h->sent_jumps = sim->clock_jumps;
 	mp_buf_reset(&w->buf);
 	frame_put_request(&w->buf, h->msgid, method[ask]);
 	mp_put_array(&w->buf, 1);
@@ -304,7 +305,8 @@ renewed(struct sim *sim, struct holder *h)
 
 	h->good_sent = h->sent;
 	h->leaders = w->leaders;
-	h->jumps = sim->clock_jumps;
+	/* A clock may have jumped between the stamp and its answer. */
+	h->jumps = h->sent_jumps;
 	h->snapshots = mark_count(MARK_SNAPSHOT_BEGUN_WITH) +
 		       mark_count(MARK_SNAPSHOT_INSTALLED);
 	h->work = w->work;
