@@ -299,6 +299,10 @@ choose(struct raft *r, struct progress *p, struct raft_want *w, bool *notice)
 			return false;
 		break;
 	case RAFT_REPLICATE:
+		/* What it lacks was cut.  Nothing in flight would help it on,
+		 * and a question in front of it cannot name a term. */
+		if (p->next <= r->trail.prev_index && !MUTANT(219))
+			break;
 		if (p->next <= last &&
 		    !progress_full(p, r->opt.inflight_bytes_max))
 			break;

@@ -235,6 +235,44 @@ START_TEST(test_leader_cut_to_its_end_sends_a_snapshot)
 }
 END_TEST
 
+/* 57: the log was cut behind what is lost on its way to a follower whose
+ * window is full: no question in front of it can be asked any more. */
+START_TEST(test_full_window_behind_the_cut_gets_a_snapshot)
+{
+	struct raft_msg m = {.type = RAFT_HEARTBEAT_REPLY, .from = 3};
+	struct raft_peer_status p;
+	uint64_t first, last;
+
+	core_log(&c, 2, 10);
+	c.opt.inflight_bytes_max = 20;
+	core_start(&c);
+	core_ready(&c);
+	first = core_status(&c).last + 1;
+	for (int i = 0; i < 6; i++) {
+		core_propose(&c, 1, 10);
+		core_persist(&c);
+		while (core_pull(&c, 2, &m))
+			;
+		(void)core_pull(&c, 3, &m);
+		last = core_status(&c).last;
+		core_ack(&c, 2, core_status(&c).hard.term, last);
+	}
+	ck_assert_int_eq(raft_peer_status(c.raft, 3, &p), 0);
+	ck_assert_uint_lt(p.match, first);
+	ck_assert_uint_lt(p.next, last);
+	applied(last);
+	saved(last);
+	core_tick(&c, 2 * HEARTBEAT_NS);
+	m = (struct raft_msg){.type = RAFT_HEARTBEAT_REPLY, .from = 3};
+	m.term = core_status(&c).hard.term;
+	m.u.heartbeat_reply.last = p.match;
+	core_message(&c, m);
+	ck_assert(!core_pull(&c, 3, &m));
+	core_tick(&c, 1);
+	ck_assert_uint_eq(c.out.snapshot_to, 3);
+}
+END_TEST
+
 START_TEST(test_trail_is_cut_within_and_between_runs)
 {
 	core_log(&c, 1, 4);
@@ -275,6 +313,7 @@ main(void)
 	tcase_add_test(t, test_empty_log_has_a_last_term);
 	tcase_add_test(t, test_saved_cuts_what_is_applied_only);
 	tcase_add_test(t, test_leader_cut_to_its_end_sends_a_snapshot);
+	tcase_add_test(t, test_full_window_behind_the_cut_gets_a_snapshot);
 	tcase_add_test(t, test_trail_is_cut_within_and_between_runs);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
