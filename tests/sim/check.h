@@ -33,6 +33,8 @@ void check_free(struct checker *);
 void check_submitted(struct server *, const struct store_job *);
 void check_synced(struct server *, const struct store_job *);
 void check_started(struct server *);
+/* Its clock stood still, and goes again: it knows of no time that passed. */
+void check_clock_goes(struct server *);
 /* It died: nothing it had is known any more but what is durable. */
 void check_crashed(struct server *, bool power);
 void check_turn(struct server *);

@@ -209,6 +209,12 @@ look_leader(
 	}
 }
 
+void
+check_clock_goes(struct server *s)
+{
+	shadow_of(s)->leader_since = s->sim->now;
+}
+
 /* Check-quorum: who has not heard a majority for long does not lead. */
 static void
 look_contact(struct server *s, const struct raft_status *st)
@@ -220,6 +226,7 @@ look_contact(struct server *s, const struct raft_status *st)
 
 	/* Who does not know yet how late it is cannot know this either. */
 	if (st->role != RAFT_LEADER || s->stale_ns != 0 ||
+	    s->drift_ppm <= -1000000 ||
 	    sim->now - sh->leader_since < limit)
 		return;
 	for (unsigned i = 0; i < sim->server_count; i++)

@@ -58,6 +58,8 @@ void
 server_clock_drift(struct server *s, int64_t ppm)
 {
 	clock_sync(s);
+	if (s->drift_ppm <= -1000000 && ppm > -1000000)
+		check_clock_goes(s);
 	s->drift_ppm = ppm;
 	server_wake(s);
 }
