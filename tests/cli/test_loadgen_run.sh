@@ -20,8 +20,8 @@ is "a run ends with 0" $? 0
 is "one object is printed" "$(wc -l <"$T/out")" 1
 is "it has the members of its page" "$(jq -c 'keys' "$T/out")" \
     "$(printf %s '["absent","began_ms","by_op","conditions","errors",' \
-	'"histogram","interrupted","intervals","late","latency_ms","not_swapped","ops","ops_per_s",' \
-	'"seconds","unknown"]')"
+	'"histogram","interrupted","intervals","late","latency_ms",' \
+	'"not_swapped","ops","ops_per_s","outages","seconds","unknown"]')"
 is "what was asked was done" \
     "$(jq -c '[.ops,.errors,.unknown,.late,.interrupted]' "$T/out")" \
     '[3000,{},0,0,false]'

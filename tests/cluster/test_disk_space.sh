@@ -1,6 +1,7 @@
 #!/bin/sh
 # test_disk_space.sh: full and stalled disks, with real file systems: what a
 # server does, and that it goes on by itself when that is over.
+# alone: whoever looks at all loop devices keeps those of others in use
 . "$(dirname "$0")/lib.sh"
 
 if [ "$(id -u)" != 0 ] || ! losetup -f >/dev/null 2>&1; then

@@ -1,6 +1,7 @@
 #!/bin/sh
 # test_killed_faults.sh: faults is killed at any moment, and heal --all leaves
 # nothing behind, of no kind.  KILLS=56 for more than six.
+# alone: whoever looks at all loop devices keeps those of others in use
 . "$(dirname "$0")/../cli/lib.sh"
 
 if [ "$(id -u)" != 0 ] || ! losetup -f >/dev/null 2>&1; then

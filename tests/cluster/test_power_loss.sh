@@ -2,6 +2,7 @@
 # test_power_loss.sh: power lost under load, again and again, on real file
 # systems that are shut down without being flushed: whatever was acknowledged
 # is there, and every directory opens.  POWER_ROUNDS=100 for all of it.
+# alone: whoever looks at all loop devices keeps those of others in use
 . "$(dirname "$0")/lib.sh"
 
 rounds=${POWER_ROUNDS:-4}

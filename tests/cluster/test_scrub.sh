@@ -3,7 +3,7 @@
 # mended, without a restart and without the others.
 . "$(dirname "$0")/lib.sh"
 
-lab -n 1 -- --scrub 300ms --wal-segment 64K --snapshot-size 0
+lab -n 1 -- --scrub 300ms --scrub-rate 1G --wal-segment 64K --snapshot-size 0
 dir=$RAFT_LAB/1
 [ -d "$dir/wal" ] || dir=$(dirname "$(find "$RAFT_LAB" -type d -name wal)")
 log=$RAFT_LAB/1.log

@@ -226,8 +226,7 @@ look_contact(struct server *s, const struct raft_status *st)
 
 	/* Who does not know yet how late it is cannot know this either. */
 	if (st->role != RAFT_LEADER || s->stale_ns != 0 ||
-	    s->drift_ppm <= -1000000 ||
-	    sim->now - sh->leader_since < limit)
+	    s->drift_ppm <= -1000000 || sim->now - sh->leader_since < limit)
 		return;
 	for (unsigned i = 0; i < sim->server_count; i++)
 		if (sim->now - sh->heard[i] < limit)
