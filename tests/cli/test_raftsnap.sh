@@ -102,6 +102,9 @@ pid=$!
 child $pid
 exec 9>"$T/fifo"
 echo '{"key":"a","value":"b"}' >&9
+# It would die of it before it knows the signal: bit 9 of what it catches.
+wait_for 20 sh -c 'cgt=$(sed -n "s/^SigCgt:[^0-9a-f]*/0x/p" /proc/$1/status)
+    [ $((cgt & 0x200)) -ne 0 ]' - $pid
 wait_for 5 sh -c 'kill -s USR1 "$1"; grep -q "import: " "$2"' - \
     $pid "$T/half.err"
 is "SIGUSR1 tells how far it is" "$?" 0
