@@ -248,6 +248,11 @@ bound_work(struct swarm *s)
 {
 	uint64_t ops_max = 30000, least_us;
 
+	/* Client, follower, leader, followers, and all the way back: who gives
+	 * up before that is never answered. */
+	least_us = 2 * 6 * (s->delay_floor_us + s->delay_us);
+	if (s->client_timeout_ms < least_us / 1000)
+		s->client_timeout_ms = least_us / 1000;
 	if (s->duration_ms > s->nemesis_ms * 200)
 		s->duration_ms = s->nemesis_ms * 200;
 	least_us = s->duration_ms * 1000 * s->clients / ops_max;
